@@ -22,7 +22,7 @@ export { batchCount, batches, streamBatches, type Batch, type BatchOptions, type
 export { cutout, flip, paddedCrop, type Augmentation } from './augment/augmentation.js';
 export { colorJitter, type ColorJitterOptions } from './augment/color.js';
 export { randAugment, type RandAugmentOptions } from './augment/rand-augment.js';
-export { cutmix, mixup, oneOf, type Mix, type Mixable } from './augment/mix.js';
+export { cutmix, mixing, mixup, oneOf, type Mix, type Mixable, type MixingOptions } from './augment/mix.js';
 export { shapes, type ShapesOptions } from './shapes/shapes.js';
 export { parseCifar10, parseCifar100 } from './formats/cifar.js';
 export { parseIdx, parseMnist, type IdxArray, type IdxSet } from './formats/idx.js';

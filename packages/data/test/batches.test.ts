@@ -5,15 +5,18 @@ import {
   cutmix,
   DataOptionError,
   flip,
+  mixing,
   mixup,
   oneOf,
   paddedCrop,
   permutation,
+  random,
   shapes,
   slice,
   type Batch,
   type BatchOptions,
   type Dataset,
+  type MixingOptions,
 } from '@polder/data';
 
 const { train } = shapes({ train: 50, test: 1, seed: 3 });
@@ -145,7 +148,33 @@ describe('soft labels', () => {
     expect(explained).toBe(true);
   });
 
+  it('of mixing are mixed, and by CutMix, as often as its probabilities say', () => {
+    const tiny = { images: new Float32Array(2 * 16 * 3), softLabels: new Float32Array([1, 0, 0, 1]), size: 2 };
+    // Two pictures, all 0 and all 1: under mixup a pixel is a share, under CutMix it is 0 or 1.
+    const batch = { ...tiny, images: tiny.images.fill(1, 48), shape: [4, 4, 3] as const };
+    const kind = ({ images, softLabels }: typeof batch): string => {
+      if (images === batch.images) return softLabels === batch.softLabels ? 'plain' : 'broken';
+      return images.every((value) => value === 0 || value === 1) ? 'cutmix' : 'mixup';
+    };
+    const counts = (options: MixingOptions): Record<string, number> => {
+      const mix = mixing(options);
+      const seen: Record<string, number> = { plain: 0, cutmix: 0, mixup: 0 };
+      for (let i = 0; i < 4000; i++) seen[kind(mix(batch, random(7, 'mix', 0, i)) as typeof batch)]!++;
+      return seen;
+    };
+    const both = counts({ mixup: 1, cutmix: 1, probability: 0.7, switchProbability: 0.25 });
+    // Six standard deviations; mixup with the identity as partners gives 0 and 1 too, which is half of its draws.
+    expect(Math.abs(both['plain']! - 1200)).toBeLessThan(6 * Math.sqrt(4000 * 0.3 * 0.7));
+    expect(Math.abs(both['mixup']! - 4000 * 0.7 * 0.75 * 0.5)).toBeLessThan(6 * Math.sqrt(4000 * 0.2625 * 0.7375));
+    expect(counts({ mixup: 1, probability: 0 })['plain']).toBe(4000);
+    expect(counts({ cutmix: 1, switchProbability: 0 })).toMatchObject({ mixup: 0, plain: 0 });
+    expect(counts({ mixup: 1, switchProbability: 1 })['mixup']).toBeGreaterThan(1800);
+  });
+
   it('reject an alpha that is none', () => {
+    expect(() => mixing({})).toThrow('mixup, cutmix must be one or both, got "neither".');
+    expect(() => mixing({ mixup: 0 })).toThrow(DataOptionError);
+    expect(() => mixing({ mixup: 1, probability: 1.1 })).toThrow(DataOptionError);
     for (const alpha of [0, -1, NaN, Infinity]) {
       expect(() => mixup({ alpha })).toThrow(DataOptionError);
       expect(() => cutmix({ alpha })).toThrow(DataOptionError);

@@ -1,5 +1,5 @@
 import { imageSize, type ImageShape } from '../dataset.js';
-import { DataOptionError } from '../errors.js';
+import { DataOptionError, requireNumber } from '../errors.js';
 import { betaDraw, type Stream } from '../random.js';
 
 /** A batch on its way out: normalised images and target probabilities. */
@@ -96,4 +96,37 @@ export const cutmix = ({ alpha }: { readonly alpha: number }): Mix => {
 export const oneOf = (mixes: readonly Mix[]): Mix => {
   if (mixes.length === 0) throw new DataOptionError('mixes', 'at least one', 0);
   return (batch, random) => mixes[random.integer(mixes.length)]!(batch, random);
+};
+
+/** Options of {@link mixing}; names and defaults are timm's. */
+export interface MixingOptions {
+  /** α of {@link mixup}; without it there is none. */
+  readonly mixup?: number;
+  /** α of {@link cutmix}; without it there is none. */
+  readonly cutmix?: number;
+  /** Chance that a batch is mixed at all, in [0, 1]; default 1. */
+  readonly probability?: number;
+  /** Where both are on: chance of cutmix instead of mixup, in [0, 1]; default 0.5. */
+  readonly switchProbability?: number;
+}
+
+/**
+ * Mixup, CutMix or both in turn, batch by batch (timm's `--mixup`, `--cutmix`, `--mixup-prob`, `--mixup-switch-prob`).
+ * A batch that is not mixed keeps its images and has the labels of one class each.
+ * @throws DataOptionError for neither α, an α that is not above 0, or a probability outside [0, 1]
+ */
+export const mixing = (options: MixingOptions): Mix => {
+  const { probability = 1, switchProbability = 0.5 } = options;
+  requireNumber('probability', probability, 0, 1);
+  requireNumber('switchProbability', switchProbability, 0, 1);
+  const first = options.mixup === undefined ? undefined : mixup({ alpha: options.mixup });
+  const second = options.cutmix === undefined ? undefined : cutmix({ alpha: options.cutmix });
+  if (first === undefined && second === undefined) throw new DataOptionError('mixup, cutmix', 'one or both', 'neither');
+  return (batch, random) => {
+    // Both are drawn in any case, so that one option does not change what the others draw.
+    const mixed = random.uniform() < probability;
+    const switched = random.uniform() < switchProbability;
+    if (!mixed) return batch;
+    return ((switched ? second : first) ?? first ?? second)!(batch, random);
+  };
 };
