@@ -21,9 +21,23 @@ export function logitsOf(model: LayersModel, images: tf.Tensor4D, training: bool
   return model.apply(images, { training }) as tf.Tensor2D;
 }
 
-/** The training loss of a model that gives logits: softmax cross-entropy, one per example. */
+/**
+ * The training loss of a model that gives logits: softmax cross-entropy, one per example. What the model's layers ask for
+ * as regularizers (`kernelRegularizer` and the like) is added to each, so that the mean holds it once, as in `model.fit`.
+ */
 export function crossEntropyLoss(model: LayersModel, labelSmoothing: number): (batch: TensorBatch) => tf.Tensor1D {
-  return ({ images, labels }) => softmaxCrossEntropy(logitsOf(model, images, true), labels, { labelSmoothing });
+  const regularized = tf.tidy(() => penaltiesOf(model).length > 0);
+  return ({ images, labels }) => {
+    const losses = softmaxCrossEntropy(logitsOf(model, images, true), labels, { labelSmoothing });
+    return regularized ? penaltiesOf(model).reduce((sum, penalty) => tf.add(sum, penalty), losses) : losses;
+  };
+}
+
+/** Not `model.calculateLosses`: a sequential model's is always empty (its layers belong to another model inside). */
+function penaltiesOf({ layers }: Pick<LayersModel, 'layers'>): readonly tf.Scalar[] {
+  return layers.flatMap((layer) =>
+    'layers' in layer ? penaltiesOf(layer as unknown as LayersModel) : layer.calculateLosses(),
+  );
 }
 
 /** The trainable variables of a model, in its order. */

@@ -1,5 +1,13 @@
 export { FINAL_CHECKPOINT, loadRunModel, type RunModel } from './load-run-model.js';
 export {
+  createFileModel,
+  loadModelFile,
+  ModelFileError,
+  readModelFile,
+  saveModelFile,
+  type ModelFile,
+} from './model-file.js';
+export {
   checkRunFolder,
   claimFreshFolder,
   createRunFolder,
