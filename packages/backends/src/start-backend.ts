@@ -1,40 +1,61 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { activate, importAdvice, type Started } from './activate.js';
 import { BackendUnavailableError } from './errors.js';
+import { startTensorflowBackend } from './start-native.js';
+import { startWasm } from './start-wasm.js';
+import { startWebgpuBackend } from './start-webgpu.js';
 
 /** What `startBackend` takes: `'auto'`, a backend that it can start itself, or one that the program has registered. */
-export type BackendChoice = 'auto' | 'wasm' | 'cpu' | (string & {});
+export type BackendChoice = 'auto' | 'webgpu' | 'tensorflow' | 'wasm' | 'cpu' | (string & {});
+
+/** A backend that `'auto'` passed over. */
+export interface PassedOver {
+  readonly backend: string;
+  readonly why: string;
+  readonly whatToDo: string;
+}
 
 /** A running backend. */
 export interface StartedBackend {
   /** Its name in tfjs. */
   readonly backend: string;
-  /** One line: which it is and why it was taken. */
+  /** One line: which it is, why it was taken, and why the faster ones were not. */
   readonly reason: string;
-  /** Threads that training runs on; 1 on a backend that manages its own. */
+  /** Threads that training computes on; 1 where that is not ours to say. */
   readonly threads: number;
+  /** The faster backends that `'auto'` tried and could not start, in its order; empty for a backend named. */
+  readonly passedOver: readonly PassedOver[];
 }
 
 export interface StartOptions {
   /**
-   * Threads of the wasm backend, a whole number from 1 to 8; default: one per core up to 4, or 1 where memory cannot be
-   * shared (a page that is not cross-origin isolated). The numbers do not depend on it.
+   * Threads of the wasm backend, a whole number from 1 to 8 (default: one per core up to 4, or 1 where memory cannot be
+   * shared, as in a page that is not cross-origin isolated; the numbers do not depend on it), or of native TensorFlow
+   * (default: its own choice, one per core).
    */
   readonly threads?: number;
 }
 
 const mostThreads = 8;
-const mostThreadsUnasked = 4;
 
-/** The backends that {@link startBackend} starts without help, fastest first. */
-export const ownBackends: readonly string[] = ['wasm', 'cpu'];
+const starters: Readonly<Record<string, (threads: number | undefined, asked: boolean) => Promise<Started>>> = {
+  webgpu: (_, asked) => startWebgpuBackend({ allowSoftware: asked }),
+  tensorflow: startTensorflowBackend,
+  wasm: startWasm,
+  cpu: startCpu,
+};
+
+/** The backends that {@link startBackend} starts without help, fastest first: the order in which `'auto'` tries them. */
+export const ownBackends: readonly string[] = Object.keys(starters);
 
 /**
  * Starts a backend, makes it tfjs's current one and registers the kernels that training needs on it. `'auto'` takes the
- * first of {@link ownBackends} that starts. Any other backend (webgl, webgpu, tensorflow) can be named once its package
- * has been imported.
+ * first of {@link ownBackends} that starts: webgpu where there is a GPU, native TensorFlow where it is installed or
+ * provisioned, else wasm. It installs and downloads nothing. webgpu by name also takes an adapter that is software. Any
+ * other backend (webgl) can be named once its package has been imported.
  *
- * Throws `BackendUnavailableError` when the backend named, or every one, cannot start, or when wasm cannot have the
- * threads asked for; the current backend is kept then. Throws `RangeError` for a bad number of threads.
+ * Throws `BackendUnavailableError` when the backend named, or every one, cannot start, or when it cannot have the threads
+ * asked for; the current backend is kept then. Throws `RangeError` for a bad number of threads.
  */
 export async function startBackend(
   choice: BackendChoice = 'auto',
@@ -43,15 +64,20 @@ export async function startBackend(
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= mostThreads))
     throw new RangeError(`threads: expected a whole number from 1 to ${mostThreads}, got ${threads}.`);
   if (choice !== 'auto') {
-    const { what, threads: running } = await startOne(choice, threads);
-    return { backend: choice, reason: `${what} (asked for)`, threads: running };
+    const { what, threads: running } = await startOne(choice, threads, true);
+    return { backend: choice, reason: `${what} (asked for)`, threads: running, passedOver: [] };
   }
   const failures: BackendUnavailableError[] = [];
   for (const name of ownBackends) {
     try {
-      const { what, threads: running } = await startOne(name, threads);
-      const because = failures.length === 0 ? 'the fastest backend here' : failures.map((f) => f.message).join(' ');
-      return { backend: name, reason: `${what} (${because})`, threads: running };
+      const { what, threads: running } = await startOne(name, threads, false);
+      const others = failures.map(({ backend, why }) => `; no ${backend}: ${why}`).join('');
+      return {
+        backend: name,
+        reason: `${what} (the fastest backend here${others})`,
+        threads: running,
+        passedOver: failures.map(({ backend, why, whatToDo }) => ({ backend, why, whatToDo })),
+      };
     } catch (error) {
       if (!(error instanceof BackendUnavailableError)) throw error;
       failures.push(error);
@@ -64,113 +90,34 @@ export async function startBackend(
   );
 }
 
-type Started = Readonly<{ what: string; threads: number }>;
-
-/** Starts one backend and describes it. */
-async function startOne(name: string, threads: number | undefined): Promise<Started> {
-  if (name === 'wasm') return startWasm(threads);
-  if (tf.findBackendFactory(name) === null && tf.findBackend(name) === null) {
-    if (name === 'cpu')
-      throw new BackendUnavailableError('cpu', 'its package has not been imported', importAdvice('@tensorflow/tfjs'));
-    throw unknownBackend(name);
-  }
-  await activate(name);
-  return { what: name === 'cpu' ? 'cpu: plain JavaScript, exact and slow' : name, threads: 1 };
-}
-
-async function startWasm(asked: number | undefined): Promise<Started> {
-  const packages = await Promise.all([import('@tensorflow/tfjs-backend-wasm'), import('@polder/kernels-wasm')]).catch(
-    (error: unknown) => {
-      throw new BackendUnavailableError(
-        'wasm',
-        `its package cannot be loaded (${messageOf(error)})`,
-        importAdvice('@tensorflow/tfjs-backend-wasm'),
-        { cause: error },
-      );
-    },
-  );
-  const threads = await startThreads(packages[1], asked);
-  await activate('wasm');
-  packages[1].registerWasmKernels({ threads });
-  const simd = await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT');
-  const parts = `${simd === true ? 'with' : 'without'} SIMD, ${threads === 1 ? '1 thread' : `${threads} threads`}`;
-  return { what: `wasm: WebAssembly ${parts}`, threads };
-}
-
-/** Starts the build of the backend that shares its memory, where more than one thread is wanted and can be had. */
-async function startThreads(
-  kernels: typeof import('@polder/kernels-wasm'),
-  asked: number | undefined,
-): Promise<number> {
-  const threads = asked ?? Math.min(mostThreadsUnasked, coreCount());
-  if (threads === 1) return 1;
-  const running = tf.findBackend('wasm') as { readonly wasm?: { readonly wasmMemory?: WebAssembly.Memory } } | null;
-  const shares =
-    running === null ? kernels.canShareMemory() : running.wasm?.wasmMemory?.buffer instanceof SharedArrayBuffer;
-  if (!shares && asked === undefined) return 1;
-  if (!shares)
-    throw new BackendUnavailableError(
-      'wasm',
-      `${threads} threads need memory that they can share`,
-      running === null
-        ? 'A page needs the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp; or take 1 thread.'
-        : 'It runs already, with memory of its own: ask for the threads before its first use, or take 1 thread.',
-    );
-  if (running === null) await kernels.startThreadedWasm();
-  return threads;
-}
-
-function coreCount(): number {
-  const { navigator, process } = globalThis as {
-    navigator?: { hardwareConcurrency?: number };
-    process?: { getBuiltinModule?: (name: 'node:os') => { availableParallelism(): number } };
-  };
-  return process?.getBuiltinModule?.('node:os').availableParallelism() ?? navigator?.hardwareConcurrency ?? 1;
-}
-
-async function activate(name: string): Promise<void> {
+/** Starts one backend and describes it; when it fails, the one that was current is current again. */
+async function startOne(name: string, threads: number | undefined, asked: boolean): Promise<Started> {
   const before = tf.getBackend();
-  let started = false;
-  let cause: unknown;
   try {
-    started = await tf.setBackend(name);
+    const start = Object.hasOwn(starters, name) ? starters[name] : undefined;
+    return await (start === undefined ? startRegistered(name) : start(threads, asked));
   } catch (error) {
-    cause = error;
+    if (before !== undefined && before !== '' && tf.findBackendFactory(before) !== null) await tf.setBackend(before);
+    throw error;
   }
-  if (started) {
-    await tf.ready();
-    return;
-  }
-  if (before !== undefined && before !== '' && tf.findBackendFactory(before) !== null) await tf.setBackend(before);
-  throw new BackendUnavailableError(
-    name,
-    cause === undefined ? 'it does not start on this machine' : messageOf(cause),
-    'Take --backend auto, wasm or cpu.',
-    { cause },
-  );
 }
 
-function unknownBackend(name: string): BackendUnavailableError {
-  const packageName = packages[name];
-  return packageName === undefined
-    ? new BackendUnavailableError(name, 'there is none of this name', `Known are auto, ${ownBackends.join(', ')}.`)
-    : new BackendUnavailableError(
-        name,
-        'this version does not start it itself',
-        `Take auto, ${ownBackends.join(' or ')}; in a program of your own, import ${packageName} first.`,
-      );
+async function startCpu(): Promise<Started> {
+  if (tf.findBackendFactory('cpu') === null)
+    throw new BackendUnavailableError('cpu', 'its package has not been imported', importAdvice('@tensorflow/tfjs'));
+  await activate('cpu');
+  return { what: 'cpu: plain JavaScript, exact and slow', threads: 1 };
 }
 
-const packages: Readonly<Record<string, string>> = {
-  tensorflow: '@tensorflow/tfjs-node',
-  webgpu: '@tensorflow/tfjs-backend-webgpu',
-  webgl: '@tensorflow/tfjs-backend-webgl',
-};
-
-function importAdvice(packageName: string): string {
-  return `Install and import ${packageName} (4.22.0).`;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+async function startRegistered(name: string): Promise<Started> {
+  if (tf.findBackendFactory(name) === null && tf.findBackend(name) === null)
+    throw name === 'webgl'
+      ? new BackendUnavailableError(
+          name,
+          'its package has not been imported',
+          importAdvice('@tensorflow/tfjs-backend-webgl'),
+        )
+      : new BackendUnavailableError(name, 'there is none of this name', `Known are auto, ${ownBackends.join(', ')}.`);
+  await activate(name);
+  return { what: name, threads: 1 };
 }

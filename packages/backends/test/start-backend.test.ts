@@ -1,15 +1,25 @@
 import { availableParallelism } from 'node:os';
 import * as tf from '@tensorflow/tfjs';
 import { BackendUnavailableError, startBackend } from '@polder/backends';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+
+// What this machine has provisioned is out of reach here.
+beforeAll(() => vi.stubEnv('POLDER_CACHE', '/nonexistent/polder'));
 
 describe('startBackend', () => {
-  it('starts wasm by itself, and says why', async () => {
-    const { backend, reason, threads } = await startBackend();
+  it('starts wasm by itself where there is neither a GPU nor native TensorFlow, and says why', async () => {
+    const { backend, reason, threads, passedOver } = await startBackend();
     expect(backend).toBe('wasm');
     const counted = threads === 1 ? '1 thread' : `${threads} threads`;
     expect(threads).toBe(Math.min(4, availableParallelism()));
-    expect(reason).toBe(`wasm: WebAssembly with SIMD, ${counted} (the fastest backend here)`);
+    expect(reason).toMatch(
+      new RegExp(
+        `^wasm: WebAssembly with SIMD, ${counted} \\(the fastest backend here; no webgpu: .+; no tensorflow: .*none is provisioned\\)$`,
+      ),
+    );
+    expect(reason).not.toContain('\n');
+    expect(passedOver.map((entry) => entry.backend)).toEqual(['webgpu', 'tensorflow']);
+    expect(passedOver[1]!.whatToDo).toContain('polder backend install tensorflow');
     expect(tf.getBackend()).toBe('wasm');
   });
 
@@ -45,6 +55,7 @@ describe('startBackend', () => {
     expect(await startBackend('cpu')).toEqual({
       backend: 'cpu',
       threads: 1,
+      passedOver: [],
       reason: expect.stringContaining('asked for') as string,
     });
     expect(tf.getBackend()).toBe('cpu');
@@ -58,9 +69,9 @@ describe('startBackend', () => {
   });
 
   it.each([
-    ['webgpu', /does not start it itself.*import @tensorflow\/tfjs-backend-webgpu/],
-    ['tensorflow', /does not start it itself.*import @tensorflow\/tfjs-node/],
-    ['wams', /there is none of this name.*auto, wasm, cpu/],
+    ['webgl', /has not been imported.*import @tensorflow\/tfjs-backend-webgl/],
+    ['tensorflow', /none is provisioned.*polder backend install tensorflow/],
+    ['wams', /there is none of this name.*auto, webgpu, tensorflow, wasm, cpu/],
   ])('refuses %s with what to do, and keeps the current backend', async (name, message) => {
     await startBackend('cpu');
     const starting = startBackend(name);

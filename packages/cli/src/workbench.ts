@@ -8,11 +8,6 @@ import type { GivenSettings } from './settings.js';
 export async function openBackend(choice: string, threads?: number): Promise<StartedBackend> {
   // Without this the cpu backend advertises another package on its first use.
   tf.enableProdMode();
-  if (choice === 'tensorflow') {
-    const { startTensorflow } = await import('@polder/kernels-tensorflow');
-    const { reason } = await startTensorflow();
-    return { backend: choice, reason: `${reason} (asked for)`, threads: 1 };
-  }
   return startBackend(choice, threads === undefined ? {} : { threads });
 }
 

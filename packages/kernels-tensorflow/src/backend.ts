@@ -59,10 +59,12 @@ export function currentBackend(): TensorflowBackend {
 /** Native TensorFlow does not start here. The message says why, and how to get one. */
 export class TensorflowUnavailableError extends Error {
   override readonly name = 'TensorflowUnavailableError';
+  readonly why: string;
   readonly whatToDo: string;
 
   constructor(why: string, whatToDo: string, options?: ErrorOptions) {
     super(`Native TensorFlow is not available: ${why}. ${whatToDo}`, options);
+    this.why = why;
     this.whatToDo = whatToDo;
   }
 }
