@@ -1,18 +1,19 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { StartedBackend } from '@polder/backends';
 import type { Policy } from '@polder/core';
-import { describeModel } from '@polder/models';
 import { DivergedError } from '@polder/trainer';
 import { checkRunFolder, claimFreshFolder, writeJson } from '@polder/trainer/node';
 import { runBase, writeRunReport } from './command-settings.js';
 import { say } from './console.js';
 import { checkSharedOptions, choosePolicy, shareOf, type ChosenPolicy } from './policies.js';
+import { findNetwork, type Network } from './network.js';
 import { createProgressView } from './progress.js';
 import { resolveSettings, type RunSettings } from './resolve.js';
 import type { GivenComparison, GivenSettings } from './settings.js';
 import { withStopSignals } from './stop-signals.js';
 import { trainRun, type RunOutcome } from './train-run.js';
-import { openBackend, openData } from './workbench.js';
+import { openBackend, openData, type OpenedData } from './workbench.js';
 
 /** One policy's part of a comparison. */
 export interface ComparedRun {
@@ -30,20 +31,26 @@ export interface Comparison {
   readonly backend: string;
 }
 
-interface PlannedRun {
+/** What a comparison will run. */
+export interface PlannedRun {
+  /** As in {@link ComparedRun}. */
   readonly label: string;
+  readonly network: Network;
   readonly policy: Policy;
   readonly settings: RunSettings;
 }
 
-/**
- * Runs every policy under the same settings, seed and batches, each into a folder of its own below one folder, with one
- * report. A policy that diverges is kept as such; whatever else goes wrong ends the comparison.
- */
-export async function compareRuns(given: GivenComparison, name: string): Promise<Comparison> {
+/** A comparison before its first step: nothing is written yet. */
+export interface PlannedComparison {
+  readonly runs: readonly PlannedRun[];
+  readonly backend: StartedBackend;
+  readonly data: OpenedData;
+}
+
+/** Resolves a comparison, starts its backend and loads its data. Throws UsageError and what those throw. */
+export async function planComparison(given: GivenComparison): Promise<PlannedComparison> {
   const { policies: entries = ['none', 'sam'], name: _name, runDir: givenDir, ...shared } = given;
   checkRunFolder(givenDir ?? runBase('.probe'));
-  describeModel(shared.model ?? 'resnet20');
   const own = entries.map((entry) => (typeof entry === 'string' ? { policy: entry } : entry));
   checkSharedOptions(
     shared,
@@ -51,6 +58,7 @@ export async function compareRuns(given: GivenComparison, name: string): Promise
   );
   const wanted = own.map((settings): GivenSettings => ({ ...shareOf(shared, settings.policy), ...settings }));
   const policies = wanted.map((settings) => choosePolicy(settings));
+  const networks = await Promise.all(wanted.map((settings) => findNetwork(settings)));
   const resolved = wanted.map((settings, i) => resolveSettings(settings, policies[i] as ChosenPolicy));
 
   const backend = await openBackend(shared.backend ?? 'auto');
@@ -60,6 +68,7 @@ export async function compareRuns(given: GivenComparison, name: string): Promise
   const labels = uniqueLabels(policies.map(({ policy }) => policy.name));
   const planned = resolved.map((settings, i): PlannedRun => ({
     label: labels[i] as string,
+    network: networks[i] as Network,
     policy: (policies[i] as ChosenPolicy).policy,
     settings: { ...settings, data: data.name, backend: backend.backend },
   }));
@@ -67,17 +76,29 @@ export async function compareRuns(given: GivenComparison, name: string): Promise
 
   for (const [i, { policy: _policy, ...alone }] of own.entries())
     if (Object.keys(alone).length > 0) say(`         ${labels[i]} alone: ${JSON.stringify(alone)}`);
+  return { runs: planned, backend, data };
+}
 
+/**
+ * Runs every policy under the same settings, seed and batches, each into a folder of its own below one folder, with one
+ * report. A policy that diverges is kept as such; whatever else goes wrong ends the comparison.
+ */
+export async function compareRuns(given: GivenComparison, name: string): Promise<Comparison> {
+  const { runs: planned, backend, data } = await planComparison(given);
+  const labels = planned.map(({ label }) => label);
   return withStopSignals(async (signal) => {
     let folder: string | undefined;
-    const open = (): string => (folder ??= openFolder(givenDir, name, given));
+    const open = (): string => (folder ??= openFolder(given.runDir, name, given));
     const runs: ComparedRun[] = [];
     const width = Math.max(...labels.map((label) => label.length));
-    for (const { label, policy, settings } of planned) {
+    for (const { label, network, policy, settings } of planned) {
       const claimFolder = (): string => join(open(), label);
       const view = createProgressView(label.padEnd(width));
       try {
-        runs.push({ label, result: await trainRun({ settings, policy, backend, data, claimFolder, view, signal }) });
+        runs.push({
+          label,
+          result: await trainRun({ settings, network, policy, backend, data, claimFolder, view, signal }),
+        });
       } catch (error) {
         if (!(error instanceof DivergedError)) throw error;
         say(error.message);
@@ -88,7 +109,7 @@ export async function compareRuns(given: GivenComparison, name: string): Promise
     writeJson(join(runDir, 'comparison.json'), { runs: runs.map(({ label, result }) => ({ label, ...result })) });
     const report = await writeRunReport(
       runDir,
-      `${planned[0]?.settings.model ?? ''}: ${labels.join(', ')}`,
+      `${planned[0]?.network.label ?? ''}: ${labels.join(', ')}`,
       runs.map(({ result }) => result.runDir),
       `${data.source}; ${backend.reason}; ${lengthOf(planned[0]?.settings)}, the same seed and batches`,
     );

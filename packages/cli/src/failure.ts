@@ -39,6 +39,7 @@ const codesByName: Readonly<Record<string, number>> = {
   ProvisionError: exitCodes.error,
   UnknownModelError: exitCodes.usage,
   ModelOptionError: exitCodes.usage,
+  ClassifierError: exitCodes.usage,
   UnknownPolicyError: exitCodes.usage,
   UnknownExperimentError: exitCodes.usage,
   ExperimentOptionError: exitCodes.usage,

@@ -72,7 +72,10 @@ export const settingGroups: SettingGroups = {
     augment: z.boolean().describe('flip and padded crop of training images (default, but for mnist)'),
   },
   'Model:': {
-    model: z.string().min(1).describe('network, see: polder models (default resnet20)'),
+    model: z
+      .string()
+      .min(1)
+      .describe('network, see: polder models (default resnet20); or the model.json of any tf.LayersModel'),
     shortcut: z.enum(['projection', 'pad']).describe('shortcut of a CIFAR ResNet (default projection)'),
   },
   'Policy:': {

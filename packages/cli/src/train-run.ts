@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import type { StartedBackend } from '@polder/backends';
 import {
@@ -12,7 +13,6 @@ import {
   type Schedule,
 } from '@polder/core';
 import { flip, paddedCrop, type Augmentation } from '@polder/data';
-import { createModel } from '@polder/models';
 import {
   encodeCheckpoint,
   fit,
@@ -22,8 +22,9 @@ import {
   type RunSummary,
   type TrainingPlan,
 } from '@polder/trainer';
-import { createRunFolder, FINAL_CHECKPOINT, type RunFolder } from '@polder/trainer/node';
+import { createRunFolder, FINAL_CHECKPOINT, writeJson, type RunFolder } from '@polder/trainer/node';
 import { exitCodeOf, exitCodes, InterruptedError } from './failure.js';
+import { TOPOLOGY_FILE, type Network } from './network.js';
 import type { ProgressView } from './progress.js';
 import type { RunSettings } from './resolve.js';
 import { version } from './version.js';
@@ -32,6 +33,7 @@ import type { OpenedData } from './workbench.js';
 /** What a run needs that several runs may share. */
 export interface TrainRunOptions {
   readonly settings: RunSettings;
+  readonly network: Network;
   readonly policy: Policy;
   readonly backend: StartedBackend;
   readonly data: OpenedData;
@@ -64,14 +66,11 @@ export type RunOutcome = RunSummary & {
  * settings which cannot work leave nothing behind; a run that breaks off says so in its `summary.json`.
  */
 export async function trainRun(options: TrainRunOptions): Promise<RunOutcome> {
-  const { settings, policy, backend, data, claimFolder, view, signal } = options;
+  const { settings, network, policy, backend, data, claimFolder, view, signal } = options;
   let folder: RunFolder | undefined;
-  const open = (): RunFolder => (folder ??= createRunFolder(claimFolder(), settings));
-  const network = { classes: data.train.classes.length, inputShape: [...data.train.shape], seed: settings.seed };
-  const model = createModel(settings.model, {
-    ...network,
-    ...(settings.shortcut !== undefined && { shortcut: settings.shortcut }),
-  });
+  const open = (): RunFolder => (folder ??= openFolder(claimFolder(), settings, network));
+  const shape = { classes: data.train.classes.length, inputShape: [...data.train.shape], seed: settings.seed };
+  const model = await network.create(shape);
   try {
     const { summary, timing } = await fit({
       model,
@@ -106,7 +105,7 @@ export async function trainRun(options: TrainRunOptions): Promise<RunOutcome> {
       polderVersion: version,
       nodeVersion: process.version,
     };
-    const metadata = { model: settings.model, ...network, step: summary.steps };
+    const metadata = { model: settings.model, ...shape, step: summary.steps };
     open().checkpoint(FINAL_CHECKPOINT, await encodeCheckpoint(model, metadata));
     // Last: a summary says that the rest is there.
     open().summary(outcome);
@@ -119,6 +118,12 @@ export async function trainRun(options: TrainRunOptions): Promise<RunOutcome> {
     folder?.close();
     model.dispose();
   }
+}
+
+function openFolder(path: string, settings: RunSettings, { topology }: Network): RunFolder {
+  const folder = createRunFolder(path, settings);
+  if (topology !== undefined) writeJson(join(folder.path, TOPOLOGY_FILE), topology);
+  return folder;
 }
 
 type SettingsOfFit = Omit<FitOptions, 'model' | 'policy' | 'train' | 'test'>;

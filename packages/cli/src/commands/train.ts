@@ -27,10 +27,10 @@ export function addTrain(program: Command): void {
 }
 
 async function train(given: GivenSettings, json: boolean): Promise<void> {
-  const [{ choosePolicy }, { checkRunFolder, claimFreshFolder }, { describeModel }] = await Promise.all([
+  const [{ choosePolicy }, { checkRunFolder, claimFreshFolder }, { findNetwork }] = await Promise.all([
     import('../policies.js'),
     import('@polder/trainer/node'),
-    import('@polder/models'),
+    import('../network.js'),
   ]);
   const [{ openBackend, openData }, { resolveSettings }, { trainRun }, { createProgressView }, { withStopSignals }] =
     await Promise.all([
@@ -44,16 +44,18 @@ async function train(given: GivenSettings, json: boolean): Promise<void> {
   else checkRunFolder(runBase('.probe'));
   const policy = choosePolicy(given);
   const resolved = resolveSettings(given, policy);
-  describeModel(given.model ?? 'resnet20');
+  const network = await findNetwork(given);
+  for (const note of network.notes) say(`model    ${network.label}: ${note}`);
   const backend = await openBackend(given.backend ?? 'auto');
   say(`backend  ${backend.reason}`);
   const data = await openData(given);
   say(`data     ${data.source}`);
   const settings = { ...resolved, data: data.name, backend: backend.backend };
-  const name = settings.name ?? `${settings.model}-${settings.policy}-${settings.data}`;
+  const name = settings.name ?? `${network.label}-${settings.policy}-${settings.data}`;
   const outcome = await withStopSignals((signal) =>
     trainRun({
       settings,
+      network,
       policy: policy.policy,
       backend,
       data,
@@ -64,7 +66,7 @@ async function train(given: GivenSettings, json: boolean): Promise<void> {
   );
   const report = await writeRunReport(
     outcome.runDir,
-    `${settings.model} with ${settings.policy} on ${settings.data}`,
+    `${network.label} with ${settings.policy} on ${settings.data}`,
     [outcome.runDir],
     `${data.source}; ${backend.reason}`,
   );
