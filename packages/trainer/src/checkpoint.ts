@@ -2,6 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { floatTensor, parseSafetensors, writeSafetensors, type SafeTensor } from '@polder/data';
 import { CheckpointError } from './errors.js';
+import { toDevice } from './host-tensors.js';
+import { weightsOf } from './weights.js';
 
 /** What a checkpoint is of: enough to build its network again. */
 export interface CheckpointMetadata {
@@ -27,7 +29,7 @@ const VERSION = '1';
 /** All weights of a model, as the bytes of a safetensors file. The same weights give the same bytes. */
 export async function encodeCheckpoint(model: LayersModel, metadata: CheckpointMetadata): Promise<Uint8Array> {
   const { model: id, classes, inputShape, seed, step } = metadata;
-  const tensors = weightsOf(model).map(async ({ name, variable }) => {
+  const tensors = Array.from(weightsOf(model), async ([name, variable]) => {
     return [name, floatTensor(variable.shape, Float32Array.from(await variable.data()))] as const;
   });
   return writeSafetensors(await Promise.all(tensors), {
@@ -91,38 +93,18 @@ export function decodeCheckpoint(bytes: Uint8Array, file: string): Checkpoint {
  */
 export function assignCheckpoint(model: LayersModel, { tensors }: Checkpoint, file: string): void {
   const slots = weightsOf(model);
-  const wanted = new Set(slots.map(({ name }) => name));
   const problems = [
-    ...slots.flatMap(({ name, variable }) => misfit(name, tensors.get(name), variable.shape)),
-    ...[...tensors.keys()].filter((name) => !wanted.has(name)).map((name) => `${name} is not in the network`),
+    ...Array.from(slots).flatMap(([name, variable]) => misfit(name, tensors.get(name), variable.shape)),
+    ...[...tensors.keys()].filter((name) => !slots.has(name)).map((name) => `${name} is not in the network`),
   ];
   if (problems.length > 0) {
     const shown = problems.slice(0, 3).join('; ') + (problems.length > 3 ? `; and ${problems.length - 3} more` : '');
-    const expected = `the ${slots.length} weights of the network "${model.name}"`;
+    const expected = `the ${slots.size} weights of the network "${model.name}"`;
     throw new CheckpointError(file, 'weights', expected, shown, 'Use the weights with the network they are of.');
   }
-  for (const { name, variable } of slots) {
-    // A copy, because a view into a file need not be aligned; not by slice, which for a Node Buffer is a view again.
-    const values = new Float32Array(new Uint8Array(tensors.get(name)!.bytes).buffer);
-    tf.tidy(() => variable.assign(tf.tensor(values, variable.shape)));
+  for (const [name, variable] of slots) {
+    tf.tidy(() => variable.assign(toDevice(tensors.get(name)!) as tf.Tensor));
   }
-}
-
-interface Slot {
-  readonly name: string;
-  readonly variable: tf.Variable;
-}
-
-/** By names that do not depend on what else the process has made: tfjs's unique names (`kernel_1`) do. */
-function weightsOf(model: LayersModel): readonly Slot[] {
-  return model.layers.flatMap((layer) =>
-    layer.weights.map((weight): Slot => {
-      // tfjs scopes a weight by its layer or not, as the layer was built by a call or by hand.
-      const scope = `${layer.name}/`;
-      const name = weight.originalName.startsWith(scope) ? weight.originalName : scope + weight.originalName;
-      return { name, variable: weight.read() as tf.Variable };
-    }),
-  );
 }
 
 function misfit(name: string, tensor: SafeTensor | undefined, shape: readonly number[]): readonly string[] {

@@ -16,7 +16,7 @@ export class TrainOptionError extends TrainerError {
   }
 }
 
-/** Training produced nothing but non-finite numbers since the last log point, or a non-finite loss at an evaluation. */
+/** Training went bad: too many steps with a gradient that is not finite, or a loss that is not at an evaluation. */
 export class DivergedError extends TrainerError {
   override readonly name = 'DivergedError';
   readonly policy: string;
@@ -24,22 +24,29 @@ export class DivergedError extends TrainerError {
   readonly passes: number;
   /** Steps that were thrown away because a gradient was not finite. */
   readonly skippedSteps: number;
+  /** How many of them came in a row, where that is what ended the training. */
+  readonly skippedInARow: number | undefined;
 
   constructor(at: {
     readonly policy: string;
     readonly step: number;
     readonly passes: number;
     readonly skippedSteps: number;
+    readonly skippedInARow?: number;
   }) {
+    const steps = (n: number): string => `${n} ${n === 1 ? 'step was' : 'steps were'} skipped`;
+    const what =
+      at.skippedInARow === undefined
+        ? `the loss is not a finite number at step ${at.step} (${steps(at.skippedSteps)} for a non-finite gradient)`
+        : `${steps(at.skippedInARow)} in a row for a non-finite gradient, up to step ${at.step}`;
     super(
-      `Training with policy "${at.policy}" diverged: the loss is not a finite number at step ${at.step} ` +
-        `(${at.skippedSteps} ${at.skippedSteps === 1 ? 'step was' : 'steps were'} skipped for a non-finite gradient). ` +
-        'Take a smaller learning rate, a warm-up, or clip the gradient.',
+      `Training with policy "${at.policy}" diverged: ${what}. Take a smaller learning rate, a warm-up, or clip the gradient.`,
     );
     this.policy = at.policy;
     this.step = at.step;
     this.passes = at.passes;
     this.skippedSteps = at.skippedSteps;
+    this.skippedInARow = at.skippedInARow;
   }
 }
 
@@ -62,6 +69,22 @@ export class CheckpointError extends TrainerError {
     super(`${file}: expected ${expected}, got ${received}. ${advice}`, options);
     this.file = file;
     this.reason = reason;
+    this.expected = expected;
+    this.received = received;
+  }
+}
+
+/** A training's saved state does not fit the training that is to go on from it; nothing was changed. */
+export class SnapshotError extends TrainerError {
+  override readonly name = 'SnapshotError';
+  /** What does not fit: a tensor or a part by name, or a setting. */
+  readonly field: string;
+  readonly expected: string;
+  readonly received: string;
+
+  constructor(field: string, expected: string, received: string, advice: string = 'It is of another training.') {
+    super(`The saved state does not fit: ${field}: expected ${expected}, got ${received}. ${advice}`);
+    this.field = field;
     this.expected = expected;
     this.received = received;
   }

@@ -38,6 +38,8 @@ export interface EvaluationRow {
   readonly generalisationGap: number;
   /** testLoss − trainLoss. */
   readonly lossGap: number;
+  /** What a part's own weights do on the test examples (`emaTestTop1`); see `TrainingPart.evaluationWeights`. */
+  readonly [measure: `${string}Test${'Loss' | 'Top1' | 'Top5'}`]: number;
 }
 
 /** A row of `timing.jsonl`: what the clock did up to the step of the same number. */
@@ -50,6 +52,11 @@ export interface TimingRow {
   readonly trainSeconds: number;
   /** Training examples per second of `trainSeconds`, however many passes each takes. */
   readonly imagesPerSecond: number;
+  /** Tensors that TensorFlow.js holds, and their bytes. */
+  readonly numTensors: number;
+  readonly tensorBytes: number;
+  /** Resident memory of the process; absent in a browser. */
+  readonly rssBytes?: number;
   /** ISO 8601. */
   readonly time: string;
 }
@@ -57,6 +64,8 @@ export interface TimingRow {
 /** What `summary.json` says of a finished run, apart from what the clock did. */
 export interface RunSummary {
   readonly status: 'completed';
+  /** Why a part (early stopping) ended the training before its length was over. */
+  readonly stopped?: string;
   readonly steps: number;
   /** Data epochs, a fraction. */
   readonly epochs: number;
@@ -77,4 +86,5 @@ export interface RunSummary {
   readonly last10TestTop1: number;
   readonly last10TrainTop1: number;
   readonly last10Evaluations: number;
+  readonly [measure: `${string}Test${'Loss' | 'Top1' | 'Top5'}`]: number;
 }

@@ -1,5 +1,8 @@
 import type { TimingRow } from './rows.js';
 
+/** What a stopwatch has counted, to go on from in another process. */
+export type Elapsed = Readonly<{ seconds: number; trainSeconds: number; images: number }>;
+
 /** Tells time spent in training steps from all time, and counts the images of the steps. */
 export interface Stopwatch {
   count(images: number): void;
@@ -7,13 +10,20 @@ export interface Stopwatch {
   pause(): void;
   resume(): void;
   read(): Pick<TimingRow, 'seconds' | 'trainSeconds' | 'imagesPerSecond'>;
+  elapsed(): Elapsed;
 }
 
-export function createStopwatch(): Stopwatch {
-  const start = performance.now();
-  let resumedAt: number | undefined = start;
-  let trained = 0;
-  let images = 0;
+/** Runs on the monotonic clock: setting the time of day moves nothing. */
+export function createStopwatch(before: Elapsed = { seconds: 0, trainSeconds: 0, images: 0 }): Stopwatch {
+  const start = performance.now() - before.seconds * 1000;
+  let resumedAt: number | undefined = performance.now();
+  let trained = before.trainSeconds * 1000;
+  let { images } = before;
+  const elapsed = (): Elapsed => {
+    const now = performance.now();
+    const trainSeconds = (trained + (resumedAt === undefined ? 0 : now - resumedAt)) / 1000;
+    return { seconds: (now - start) / 1000, trainSeconds, images };
+  };
   return {
     count: (n) => {
       images += n;
@@ -26,13 +36,9 @@ export function createStopwatch(): Stopwatch {
       resumedAt ??= performance.now();
     },
     read() {
-      const now = performance.now();
-      const trainSeconds = (trained + (resumedAt === undefined ? 0 : now - resumedAt)) / 1000;
-      return {
-        seconds: (now - start) / 1000,
-        trainSeconds,
-        imagesPerSecond: trainSeconds > 0 ? images / trainSeconds : 0,
-      };
+      const { seconds, trainSeconds } = elapsed();
+      return { seconds, trainSeconds, imagesPerSecond: trainSeconds > 0 ? images / trainSeconds : 0 };
     },
+    elapsed,
   };
 }

@@ -16,6 +16,10 @@ export interface Window {
   add(result: StepResult): void;
   /** Reads the means, one transfer, and starts anew. `skipped` stays the caller's. */
   read(skipped: tf.Scalar): Promise<WindowMeans>;
+  /** The sums under their names, in the order of the rows' columns; still the window's. */
+  sums(): ReadonlyMap<string, tf.Tensor1D>;
+  /** Takes over sums that another window had; copies them. */
+  restore(sums: ReadonlyMap<string, tf.Tensor>): void;
   dispose(): void;
 }
 
@@ -71,6 +75,11 @@ export function createWindow(): Window {
         metrics: Object.fromEntries(metricKeys.map((key) => [key.slice(metricPrefix.length), mean(key)])),
         skippedSteps: values[0]!,
       };
+    },
+    sums: () => sums,
+    restore(saved) {
+      clear();
+      for (const [key, sum] of saved) sums.set(key, tf.keep(tf.clone(sum)) as tf.Tensor1D);
     },
     dispose: clear,
   };
