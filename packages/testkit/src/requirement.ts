@@ -1,5 +1,5 @@
 /** Something a machine may lack and a test may need. */
-export type Requirement = 'chromium' | 'redis' | 'tensorflow' | 'npm' | 'webgpu';
+export type Requirement = 'chromium' | 'redis' | 'tensorflow' | 'tensorboard' | 'npm' | 'webgpu';
 
 /**
  * For `describe.skipIf(lacks('chromium', found))`: true when the thing is absent and may be. Under
