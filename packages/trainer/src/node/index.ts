@@ -17,3 +17,5 @@ export {
   type BrokenOffSummary,
   type RunFolder,
 } from './run-folder.js';
+export { createEventFile, type EventFile, type EventFileOptions } from './tensorboard.js';
+export { writeMetricsCsv } from './metrics-csv.js';
