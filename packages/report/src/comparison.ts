@@ -1,8 +1,9 @@
 import type { Figure, Point, Series } from './figure.js';
 import { groupBy } from './group.js';
 import { meanInterval } from './intervals.js';
-import { formatNumber, formatPercent, formatUncertain } from './numbers.js';
-import type { MetricsRow, RunRecord } from './run.js';
+import { formatInterval, formatNumber } from './numbers.js';
+import { countedOf, endsEqual, equalPasses, measured, quantitiesOf, statusOf } from './quantities.js';
+import type { RunRecord } from './run.js';
 import type { Table, TableCell } from './table.js';
 
 /** What is drawn against passes, in this order, where any run has it. Metrics not named here follow, by name. */
@@ -59,66 +60,36 @@ export function groupRuns(
   return [...groupBy(runs, ({ label }) => label)].map(([label, runs]) => ({ label, runs }));
 }
 
-/** The number of gradient passes that every run has reached: the budget of the honest comparison. 0 without runs. */
-export function equalPasses(runs: readonly RunRecord[]): number {
-  return runs.length === 0 ? 0 : Math.min(...runs.map((run) => finalOf(run, 'passes') ?? 0));
-}
-
 /**
  * One row for each label: the final numbers, passes per step, and test Top-1 where every run had spent the same number
- * of passes, unless that is the end of all of them. Repeats (runs of equal label) give `mean ± half of the 95 % interval`.
+ * of passes, unless that is the end of all of them. Repeats (runs of equal label) give `mean ± half of the 95 % interval`
+ * over those that were completed.
  */
 export function comparisonTable(runs: readonly RunRecord[]): Table {
   const budget = equalPasses(runs);
-  const equal = runs.every((run) => finalOf(run, 'passes') === budget);
-  const has = (metric: string): boolean => runs.some((run) => finalOf(run, metric) !== undefined);
-  const final = (metric: string) => (run: RunRecord) => finalOf(run, metric);
-  const tenEvaluations = runs.some(({ summary }) => Number(summary['last10Evaluations']) >= 10);
-  const all: readonly Column[] = [
-    { header: 'Passes per step', of: passesPerStep, unit: 'number', shown: true },
-    { header: 'Passes', of: final('passes'), unit: 'number', shown: true },
-    { header: 'Test Top-1', of: final('testTop1'), unit: 'percent', shown: has('testTop1') },
-    {
-      header: `Test Top-1 at ${formatNumber(budget)} passes`,
-      of: (run) => within(run, 'testTop1', budget),
-      unit: 'percent',
-      shown: has('testTop1') && !equal,
-    },
-    { header: 'Test Top-1, mean of last 10', of: final('last10TestTop1'), unit: 'percent', shown: tenEvaluations },
-    { header: 'Test Top-5', of: final('testTop5'), unit: 'percent', shown: has('testTop5') },
-    { header: 'Train loss', of: final('trainLoss'), unit: 'number', shown: has('trainLoss') },
-    { header: 'Generalisation gap', of: final('generalisationGap'), unit: 'percent', shown: has('generalisationGap') },
-    { header: 'SAM gap', of: final('samGap'), unit: 'number', shown: has('samGap') },
-    { header: 'Images / s', of: final('imagesPerSecond'), unit: 'number', shown: has('imagesPerSecond') },
-  ];
-  const columns = all.filter(({ shown }) => shown);
+  const columns = quantitiesOf(runs);
   const ended = (runs: readonly RunRecord[]): string => [...new Set(runs.map(statusOf))].join(', ');
   const allCompleted = runs.every((run) => statusOf(run) === 'completed');
   return {
-    caption: equal
+    caption: endsEqual(runs)
       ? `Comparison at the end of each run: ${formatNumber(budget)} gradient passes`
       : `Comparison at the end of each run, and at ${formatNumber(budget)} gradient passes`,
     columns: ['Run', ...(allCompleted ? [] : ['Status']), ...columns.map(({ header }) => header)],
-    rows: groupRuns(runs).map(({ label, runs }) => [
-      runs.length > 1 ? `${label} (${runs.length} runs)` : label,
-      ...(allCompleted ? [] : [ended(runs)]),
-      ...columns.map(({ of, unit }) => summarise(runs.map(of), unit)),
-    ]),
+    rows: groupRuns(runs).map(({ label, runs }) => {
+      const counted = countedOf(runs);
+      const size = counted.length < runs.length ? `${counted.length} of ${runs.length} runs` : `${runs.length} runs`;
+      return [
+        runs.length > 1 ? `${label} (${size})` : label,
+        ...(allCompleted ? [] : [ended(runs)]),
+        ...columns.map(({ of, unit }) => summarise(counted.map(of), unit)),
+      ];
+    }),
   };
 }
 
-/** How a run ended; a run without a summary has not ended, or was killed. */
-function statusOf({ summary }: RunRecord): string {
-  const { status } = summary;
-  if (typeof status === 'string') return status;
-  return Object.keys(summary).length > 0 ? 'completed' : 'no summary';
-}
-
-interface Column {
-  readonly header: string;
-  readonly of: (run: RunRecord) => number | undefined;
-  readonly unit: 'number' | 'percent';
-  readonly shown: boolean;
+function summarise(values: readonly (number | undefined)[], unit: 'number' | 'percent'): TableCell {
+  const known = values.filter((value) => value !== undefined);
+  return known.length === 0 ? null : formatInterval(meanInterval(known), unit);
 }
 
 /** The curves of the runs against gradient passes: first the results, then what the policies report. */
@@ -179,47 +150,6 @@ function curve(runs: readonly RunRecord[], metric: string): readonly Point[] {
       const { estimate, low, high } = meanInterval(rows.map((row) => measured(row, metric) as number));
       return { x: passes, y: estimate, low, high };
     });
-}
-
-/** A row's value; null means "not finite" in JSON. Undefined: not measured there. */
-function measured(row: MetricsRow, metric: string): number | undefined {
-  if (metric === 'generalisationGap' && row['generalisationGap'] === undefined) {
-    const { trainTop1, testTop1 } = row;
-    return typeof trainTop1 === 'number' && typeof testTop1 === 'number' ? trainTop1 - testTop1 : undefined;
-  }
-  const value = row[metric];
-  return value === null ? NaN : value;
-}
-
-function finalOf(run: RunRecord, metric: string): number | undefined {
-  const stated = run.summary[metric];
-  if (typeof stated === 'number') return stated;
-  const last = run.rows.findLast((row) => measured(row, metric) !== undefined);
-  return last === undefined ? undefined : measured(last, metric);
-}
-
-function passesPerStep(run: RunRecord): number | undefined {
-  const stated = run.summary['passesPerStep'];
-  if (typeof stated === 'number') return stated;
-  const passes = finalOf(run, 'passes');
-  const steps = typeof run.summary['steps'] === 'number' ? run.summary['steps'] : run.rows.at(-1)?.step;
-  return passes === undefined || steps === undefined || steps === 0 ? undefined : passes / steps;
-}
-
-function within(run: RunRecord, metric: string, budget: number): number | undefined {
-  const row = run.rows.findLast((row) => row.passes <= budget && measured(row, metric) !== undefined);
-  return row === undefined ? undefined : measured(row, metric);
-}
-
-function summarise(values: readonly (number | undefined)[], unit: 'number' | 'percent'): TableCell {
-  const known = values.filter((value) => value !== undefined);
-  const [first] = known;
-  if (first === undefined) return null;
-  if (known.length === 1) return unit === 'percent' ? formatPercent(first) : formatNumber(first);
-  const { estimate, high } = meanInterval(known);
-  return unit === 'percent'
-    ? formatUncertain(100 * estimate, 100 * (high - estimate)) + ' %'
-    : formatUncertain(estimate, high - estimate);
 }
 
 /** Whether a linear axis would flatten the curves: positive values over more than a factor of 50. */

@@ -20,7 +20,8 @@ export function configDetails(config: Readonly<Record<string, unknown>>): string
   return JSON.stringify(config, null, 2) ?? '';
 }
 
-function flatten(value: unknown, path: readonly string[] = []): [string, string][] {
+/** Settings by path (`policyOptions.chi`), as text. */
+export function flatten(value: unknown, path: readonly string[] = []): [string, string][] {
   if (typeof value !== 'object' || value === null || Array.isArray(value) || Object.keys(value).length === 0) {
     return [[path.join('.'), typeof value === 'string' ? value : (JSON.stringify(value) ?? '–')]];
   }

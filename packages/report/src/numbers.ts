@@ -1,3 +1,5 @@
+import type { Interval } from './intervals.js';
+
 /**
  * A number for readers: four significant digits, thousands separated, very large and very small ones as powers of ten.
  * Deterministic: no locale.
@@ -29,6 +31,14 @@ export function formatUncertain(value: number, half: number): string {
   const decimals = 1 - Math.floor(Math.log10(half));
   if (decimals > 8 || decimals < 0 || Math.abs(value) >= 1e7) return `${formatNumber(value)} ± ${formatNumber(half)}`;
   return `${value.toFixed(decimals).replace('-', '−')} ± ${half.toFixed(decimals)}`;
+}
+
+/** A mean with its interval, as `mean ± half`; alone where there is no interval. Percentages come as fractions. */
+export function formatInterval({ estimate, high }: Interval, unit: 'number' | 'percent'): string {
+  if (!Number.isFinite(high)) return unit === 'percent' ? formatPercent(estimate) : formatNumber(estimate);
+  return unit === 'percent'
+    ? `${formatUncertain(100 * estimate, 100 * (high - estimate))} %`
+    : formatUncertain(estimate, high - estimate);
 }
 
 function trimZeros(text: string): string {

@@ -1,9 +1,10 @@
-import { comparisonTable, equalPasses, groupRuns, runFigures } from './comparison.js';
+import { comparisonTable, groupRuns, runFigures } from './comparison.js';
 import { configDetails, differences } from './config.js';
 import type { Figure, Series } from './figure.js';
 import { html, trusted, type Html } from './html.js';
 import { formatNumber } from './numbers.js';
 import { strokeOf } from './palette.js';
+import { equalPasses } from './quantities.js';
 import { renderFigure } from './render.js';
 import { STYLE } from './style.js';
 import type { RunRecord } from './run.js';
