@@ -60,6 +60,7 @@ export interface GpuBackend extends tf.KernelBackend {
   ): tf.TensorInfo;
   makeTensorInfo(shape: number[], dtype: tf.DataType, values?: tf.backend_util.TypedArray): tf.TensorInfo;
   uploadToGPU(dataId: tf.DataId): void;
+  readonly commandEncoder: GPUCommandEncoder | null;
   submitQueue(): void;
   ensureCommandEncoderReady(): void;
   endComputePassEncoder(): void;

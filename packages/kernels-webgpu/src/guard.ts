@@ -1,55 +1,19 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { BACKEND, type GpuBackend } from './backend.js';
-import {
-  WebgpuDeviceLostError,
-  WebgpuLimitError,
-  WebgpuReadError,
-  WebgpuWorkError,
-  type GpuErrorKind,
-} from './errors.js';
-
-// WebGPU reports errors by events, and tfjs listens to none: this turns them into exceptions.
-
-/** Reports kept word by word; the rest is counted. */
-const MAX_REPORTS = 4;
-
-/** What the device of one backend has complained about. */
-interface Watch {
-  /** Errors so far. */
-  count: number;
-  /** Errors that an exception has told of. */
-  told: number;
-  kind: GpuErrorKind;
-  reports: string[];
-  lost: GPUDeviceLostInfo | undefined;
-  readonly loss: Promise<GPUDeviceLostInfo>;
-}
+import { WebgpuLimitError, WebgpuReadError } from './errors.js';
+import { answers, flush, pause, throwSpoilt, throwUntold, watchDevice, type Watch } from './watch.js';
 
 const watches = new WeakMap<GpuBackend, Watch>();
 
-/** Watches the backend's device; makes its reads throw what went wrong, and refuses what the device cannot take. */
+/** Makes the backend's reads throw what went wrong on its device, and refuses what the device cannot take. */
 export function guardBackend(backend: GpuBackend): void {
-  const { device } = backend;
-  const watch: Watch = {
-    count: 0,
-    told: 0,
-    kind: 'validation',
-    reports: [],
-    lost: undefined,
-    loss: device.lost.then((info) => (watch.lost = info)),
-  };
+  const watch = watchDevice(backend);
   watches.set(backend, watch);
-  device.addEventListener('uncapturederror', (event) => {
-    event.preventDefault(); // no second report on the console
-    watch.count++;
-    watch.kind = kindOf(event.error);
-    if (watch.reports.length < MAX_REPORTS) watch.reports.push(firstLines(event.error.message));
-  });
   guardReads(backend, watch);
   guardSizes(backend);
 }
 
-/** Is this one of ours, and is its device alive? */
+/** Is this one of ours? */
 export function isGuarded(backend: GpuBackend): boolean {
   return watches.has(backend);
 }
@@ -59,12 +23,12 @@ export function isLost(backend: GpuBackend): boolean {
 }
 
 /**
- * Throws what has gone wrong on the GPU since the last exception told of it: {@link WebgpuDeviceLostError} or
- * {@link WebgpuWorkError}. Sees what the device has reported so far; {@link settleWebgpu} waits for the rest.
+ * Throws {@link WebgpuDeviceLostError} or {@link WebgpuWorkError} for what the device has reported so far and no
+ * exception has told of; {@link settleWebgpu} waits for the rest.
  */
 export function checkBackend(backend: GpuBackend): void {
   const watch = watches.get(backend);
-  if (watch !== undefined) throwSince(watch, watch.told);
+  if (watch !== undefined) throwUntold(watch);
 }
 
 /**
@@ -73,55 +37,38 @@ export function checkBackend(backend: GpuBackend): void {
  * same. Does nothing on other backends.
  */
 export async function settleWebgpu(): Promise<void> {
-  const backend = tf.findBackend(BACKEND) as unknown as GpuBackend | null;
+  const backend = tf.findBackend(BACKEND) as GpuBackend | null;
   const watch = backend === null ? undefined : watches.get(backend);
   if (backend === null || watch === undefined) return;
-  const before = watch.told;
   if (watch.lost === undefined) {
-    backend.endComputePassEncoder();
-    backend.ensureCommandEncoderReady();
-    backend.submitQueue();
-    await Promise.race([Promise.all([backend.queue.onSubmittedWorkDone(), reported(backend.device)]), watch.loss]);
+    flush(backend);
+    await Promise.race([backend.queue.onSubmittedWorkDone(), watch.loss]);
+    await answers(watch);
   }
-  throwSince(watch, before);
-}
-
-/** Throws if there were errors past the first `told`. */
-function throwSince(watch: Watch, told: number): void {
-  if (watch.lost !== undefined) throw new WebgpuDeviceLostError(watch.lost.reason, watch.lost.message);
-  if (watch.count <= told) return;
-  const error = new WebgpuWorkError(watch.kind, watch.reports, watch.count - watch.told || 1);
-  watch.told = watch.count;
-  watch.reports = [];
-  throw error;
-}
-
-/** Resolves once every error of commands sent so far has been reported: the answer of a scope comes after them. */
-async function reported(device: GPUDevice): Promise<void> {
-  device.pushErrorScope('validation');
-  await device.popErrorScope();
+  throwUntold(watch);
 }
 
 function guardReads(backend: GpuBackend, watch: Watch): void {
   const read = backend.read.bind(backend);
   backend.read = async (dataId) => {
     const data = backend.tensorMap.has(dataId) ? backend.tensorMap.get(dataId) : undefined;
+    const { id } = dataId as { readonly id: number };
     if (data === undefined || data.values != null) return read(dataId);
-    // Reads that were under way when the error came are as wrong as the one that tells of it first.
-    const before = watch.told;
-    throwSince(watch, before);
+    if (watch.lost !== undefined || watch.count > watch.told) await tellKnown(watch);
+    throwSpoilt(watch, id);
+    const { youngest } = watch;
     try {
-      const values = await Promise.race([
-        Promise.all([read(dataId), reported(backend.device)]).then(([found]) => found),
-        watch.loss.then(() => undefined),
-      ]);
-      throwSince(watch, before);
+      const values = await Promise.race([read(dataId), watch.loss.then(() => undefined)]);
+      await answers(watch);
+      throwUntold(watch);
+      throwSpoilt(watch, id); // another read may have told of it
+      watch.sound = Math.max(watch.sound, youngest);
       return values!;
     } catch (error) {
       // What the backend kept of a read that went wrong is wrong for the next one too.
-      if (backend.tensorMap.has(dataId) && data.resource != null) data.values = null;
-      if (!(error instanceof WebgpuWorkError)) await Promise.race([watch.loss, turn()]);
-      throwSince(watch, before);
+      if (backend.tensorMap.has(dataId)) data.values = null;
+      await Promise.race([watch.loss, pause()]);
+      throwUntold(watch);
       throw error;
     }
   };
@@ -132,9 +79,11 @@ function guardReads(backend: GpuBackend, watch: Watch): void {
   };
 }
 
-/** A turn of the event loop: a rejected read may come before the news that the device is lost. */
-async function turn(): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, 50));
+/** For errors that are known before a read is sent off: they are told with all that explains them. */
+async function tellKnown(watch: Watch): Promise<void> {
+  flush(watch.backend);
+  await answers(watch);
+  throwUntold(watch);
 }
 
 function guardSizes(backend: GpuBackend): void {
@@ -159,23 +108,14 @@ function guardSizes(backend: GpuBackend): void {
   };
   const run = backend.runWebGPUProgram.bind(backend);
   backend.runWebGPUProgram = (program, inputs, ...rest) => {
-    const buffers = inputs.length + 1;
-    if (buffers > limits.maxStorageBuffersPerShaderStage)
+    const allowed = limits.maxStorageBuffersPerShaderStage;
+    if (inputs.length + 1 > allowed)
       throw new WebgpuLimitError(
         `The program "${program.shaderKey}" with ${inputs.length} inputs`,
         'maxStorageBuffersPerShaderStage',
-        limits.maxStorageBuffersPerShaderStage,
-        buffers,
+        allowed,
+        inputs.length + 1,
       );
     return run(program, inputs, ...rest);
   };
-}
-
-function kindOf(error: GPUError): GpuErrorKind {
-  const { name } = error.constructor;
-  return name === 'GPUOutOfMemoryError' ? 'out-of-memory' : name === 'GPUInternalError' ? 'internal' : 'validation';
-}
-
-function firstLines(message: string): string {
-  return message.split('\n').slice(0, 3).join(' ').trim().slice(0, 400);
 }

@@ -1,4 +1,5 @@
 import { currentBackend } from './backend.js';
+import { reductionKernels } from './reductions.js';
 import { registerTable } from './registry.js';
 import { repairedKernels } from './repairs.js';
 
@@ -14,6 +15,7 @@ export function registerWebgpuKernels(): void {
   if (registered) return;
   registered = true;
   registerTable({
+    ...reductionKernels(),
     ...repairedKernels(),
   });
 }

@@ -60,7 +60,7 @@ export async function startWebgpu({ allowSoftware = false }: StartWebgpuOptions 
   if (tf.findBackendFactory(BACKEND) !== null) tf.removeBackend(BACKEND);
   const backend = new WebGPUBackend(device, adapter.info) as unknown as GpuBackend;
   guardBackend(backend);
-  tf.registerBackend(BACKEND, () => backend as unknown as tf.KernelBackend, 3);
+  tf.registerBackend(BACKEND, () => backend, 3);
   if (!(await tf.setBackend(BACKEND)))
     throw new WebgpuUnavailableError('the backend does not initialise', 'Take the wasm backend.');
   registerWebgpuKernels();

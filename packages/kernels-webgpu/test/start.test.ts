@@ -2,7 +2,7 @@ import { noWebgpu } from './start.js';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { currentBackend } from '../src/backend.js';
-import { startWebgpu, WebgpuLimitError, WebgpuReadError, WebgpuUnavailableError } from '../src/index.js';
+import { startWebgpu } from '../src/index.js';
 
 describe.skipIf(noWebgpu)('startWebgpu', () => {
   it('makes webgpu the current backend, computes, and says on which adapter', async () => {

@@ -39,10 +39,13 @@ export interface OpsUnderTest {
   embedding(table: tf.Tensor2D, indices: tf.Tensor): tf.Tensor;
 }
 
-/** One row of the table. `run` throws an error that says what deviates by how much. */
+/**
+ * One row of the table. `run` rejects with an error that says what deviates by how much. It awaits what it reads: WebGPU
+ * has no other way.
+ */
 export interface OpCase {
   readonly name: string;
-  readonly run: () => void;
+  readonly run: () => Promise<void>;
 }
 
 interface Input {
@@ -80,7 +83,7 @@ export function opsTable(ops: OpsUnderTest): readonly OpCase[] {
   return rows.map((row) => ({ name: row.name, run: () => checkRow(row) }));
 }
 
-function checkRow(row: Row): void {
+async function checkRow(row: Row): Promise<void> {
   const before = tf.memory().numTensors;
   const names = Object.keys(row.inputs);
   const floats = names.filter((name) => row.inputs[name]!.dtype === undefined);
@@ -88,7 +91,7 @@ function checkRow(row: Row): void {
   const tensors = Object.fromEntries(names.map((name) => [name, toTensor(row.inputs[name]!)]));
   const outputs = row.op(tensors);
   const expected = row.forward(values);
-  outputs.forEach((output, i) => compare(`output ${i}`, output.dataSync(), expected[i]!));
+  for (const [i, output] of outputs.entries()) compare(`output ${i}`, await output.data(), expected[i]!);
   tf.dispose([...outputs]);
   const dy = normals(expected[0]!.length, 99);
   const slopes = row.backward?.(values, dy) ?? reference.differences((v) => row.forward(v)[0]!, values, floats, dy);
@@ -100,7 +103,7 @@ function checkRow(row: Row): void {
     };
     return tf.grads(loss)(floats.map((name) => tensors[name]!));
   });
-  floats.forEach((name, i) => compare(`gradient of ${name}`, gradients[i]!.dataSync(), slopes[name]!));
+  for (const [i, name] of floats.entries()) compare(`gradient of ${name}`, await gradients[i]!.data(), slopes[name]!);
   tf.dispose([tensors, gradients]);
   const left = tf.memory().numTensors - before;
   if (left !== 0) throw new Error(`${left} tensors left behind`);

@@ -24,7 +24,7 @@ async function run(): Promise<PageResult> {
   const rows = opsTable(ops);
   for (const row of rows) {
     try {
-      row.run();
+      await row.run();
     } catch (error) {
       failures.push(`${row.name}: ${String(error)}`);
     }
