@@ -26,13 +26,16 @@ export class DivergedError extends TrainerError {
   readonly skippedSteps: number;
   /** How many of them came in a row, where that is what ended the training. */
   readonly skippedInARow: number | undefined;
+  /** File of the last checkpoint before it, where there is one. */
+  readonly checkpoint: string | undefined;
 
   constructor(at: {
     readonly policy: string;
     readonly step: number;
     readonly passes: number;
     readonly skippedSteps: number;
-    readonly skippedInARow?: number;
+    readonly skippedInARow?: number | undefined;
+    readonly checkpoint?: string;
   }) {
     const steps = (n: number): string => `${n} ${n === 1 ? 'step was' : 'steps were'} skipped`;
     const what =
@@ -40,13 +43,15 @@ export class DivergedError extends TrainerError {
         ? `the loss is not a finite number at step ${at.step} (${steps(at.skippedSteps)} for a non-finite gradient)`
         : `${steps(at.skippedInARow)} in a row for a non-finite gradient, up to step ${at.step}`;
     super(
-      `Training with policy "${at.policy}" diverged: ${what}. Take a smaller learning rate, a warm-up, or clip the gradient.`,
+      `Training with policy "${at.policy}" diverged: ${what}. Take a smaller learning rate, a warm-up, or clip the gradient.` +
+        (at.checkpoint === undefined ? '' : ` The last good checkpoint is ${at.checkpoint}.`),
     );
     this.policy = at.policy;
     this.step = at.step;
     this.passes = at.passes;
     this.skippedSteps = at.skippedSteps;
     this.skippedInARow = at.skippedInARow;
+    this.checkpoint = at.checkpoint;
   }
 }
 

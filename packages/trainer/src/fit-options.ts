@@ -1,6 +1,7 @@
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import type { LearningRate, Optimizer, Policy, PolicyState, Schedule } from '@polder/core';
 import type { Augmentation, Dataset, Mix } from '@polder/data';
+import type { NonFiniteOptions } from './nonfinite-guard.js';
 import type { Duration } from './plan.js';
 import type { MetricsRow, RunSummary, TimingRow } from './rows.js';
 import type { SamGapOptions } from './sam-gap.js';
@@ -49,6 +50,8 @@ export interface FitOptions<S extends PolicyState = PolicyState> extends Duratio
   readonly callbacks?: readonly TrainingCallback[];
   /** What goes along and may remember: averages of weights, stopping rules. Called in this order. */
   readonly parts?: readonly TrainingPart[];
+  /** When steps with a gradient that is not finite end the training; they change nothing in any case. */
+  readonly nonFinite?: NonFiniteOptions;
   /** Saves the training now and then, so that it can go on after a crash. */
   readonly checkpoint?: CheckpointOptions;
   /**

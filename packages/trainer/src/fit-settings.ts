@@ -1,6 +1,7 @@
 import type { Optimizer, PolicyState } from '@polder/core';
 import { SnapshotError } from './errors.js';
 import type { FitOptions } from './fit-options.js';
+import { skippedInARow } from './nonfinite-guard.js';
 import type { TrainingPlan } from './plan.js';
 import type { Json } from './training-part.js';
 
@@ -29,6 +30,7 @@ export function settingsOf<S extends PolicyState>(
     clipNorm: options.clipNorm ?? null,
     microBatches: options.microBatches ?? 1,
     perturbation: options.perturbation ?? 'global',
+    nonFinite: skippedInARow(options.nonFinite),
     logEvery: options.logEvery ?? 10,
     evalEvery: options.evalEvery ?? 1,
   };

@@ -7,6 +7,7 @@ import { evaluateWith } from './evaluate-with.js';
 import type { CheckpointOccasion, FitOptions, FitResult, Progress, TrainingCallback } from './fit-options.js';
 import { checkSettings, settingsOf } from './fit-settings.js';
 import { crossEntropyLoss, toTensors, trainableVariables, type TensorBatch } from './loss.js';
+import { nonFiniteGuard } from './nonfinite-guard.js';
 import { planTraining } from './plan.js';
 import type { EvaluationRow, StepRow } from './rows.js';
 import { samGap } from './sam-gap.js';
@@ -22,13 +23,14 @@ import { yieldToHost } from './yield-to-host.js';
  * apart. The same seed gives the same batches under every policy. Broken off and resumed from a snapshot, a training
  * gives on the cpu and wasm backends the same bits as one that ran through.
  *
- * Throws `DivergedError` when no step since the last log point was finite or an evaluation is not, `SnapshotError` for
- * a snapshot of another training, `TrainOptionError` and core's `OptionError` and `IncompatibleError` for bad options,
+ * Throws `DivergedError` when too many steps are not finite (`nonFinite`) or an evaluation is not, `SnapshotError` for a
+ * snapshot of another training, `TrainOptionError` and core's `OptionError` and `IncompatibleError` for bad options,
  * and what callbacks, parts and `checkpoint.save` throw; leaves no tensor behind.
  */
 export async function fit<S extends PolicyState = PolicyState>(options: FitOptions<S>): Promise<FitResult> {
-  const { model, train, test, batchSize, seed, augment = [], parts = [], checkpoint, resumeFrom, signal } = options;
+  const { model, train, test, batchSize, seed, augment = [], checkpoint, resumeFrom, signal } = options;
   const policyName = options.policy?.name ?? 'none';
+  const parts = [nonFiniteGuard(policyName, options.nonFinite), ...(options.parts ?? [])];
   const plan = planTraining(options, train.length, batchSize);
   const logEvery = checkInteger('logEvery', options.logEvery ?? 10, 1);
   const evaluationDistance = checkInteger('evalEvery', options.evalEvery ?? 1, 1) * plan.stepsPerEpoch;
@@ -76,7 +78,6 @@ export async function fit<S extends PolicyState = PolicyState>(options: FitOptio
     const means = await window.read(step.skipped);
     logged = means;
     const { loss, metrics, skippedSteps } = means;
-    if (loss === null) throw diverged();
     const rate = options.policy?.setsLearningRate === true ? {} : { learningRate: learningRate() };
     const row: StepRow = { ...metrics, ...position(), ...rate, loss, skippedSteps };
     options.onMetrics?.(row);
@@ -88,6 +89,10 @@ export async function fit<S extends PolicyState = PolicyState>(options: FitOptio
       for (const callback of options.callbacks ?? []) await call(callback);
     });
   };
+  const endEpoch = (): Promise<void> =>
+    aside(async () => {
+      for (const part of parts) await part.afterEpoch?.(position());
+    });
   const measure = (): Promise<void> =>
     aside(async () => {
       report('evaluate');
@@ -136,7 +141,10 @@ export async function fit<S extends PolicyState = PolicyState>(options: FitOptio
       report('train');
       await yieldToHost();
       await callBack((callback) => callback.onBatchEnd?.(batch.index));
-      if (batch.index === stepsPerEpoch - 1 || clock.done()) await callBack((callback) => callback.onEpochEnd?.(epoch));
+      if (batch.index === stepsPerEpoch - 1 || clock.done()) {
+        await callBack((callback) => callback.onEpochEnd?.(epoch));
+        await endEpoch();
+      }
       await measureIfDue();
       if (isOver()) return;
       if (isCheckpointDue(clock.steps)) await save('interval');
@@ -149,7 +157,8 @@ export async function fit<S extends PolicyState = PolicyState>(options: FitOptio
       if (options.acceptChanges !== true) checkSettings(resumeFrom.settings, settings);
       restoreSnapshot({ weights, step, window, parts }, resumeFrom);
     }
-    // An evaluation that was broken off comes first.
+    // What was broken off at the end of an epoch comes first, then an evaluation that was.
+    if (clock.steps > 0 && (clock.steps % plan.stepsPerEpoch === 0 || clock.done())) await endEpoch();
     await measureIfDue();
     while (!isOver()) await trainEpoch(Math.floor(clock.steps / plan.stepsPerEpoch));
     if (history.at(-1)?.step !== clock.steps) await measure();
@@ -157,7 +166,7 @@ export async function fit<S extends PolicyState = PolicyState>(options: FitOptio
     watch.pause();
     const { gap } = await samGap(model, train, { ...options.samGap, ...(signal && { signal }) });
     return {
-      summary: summarise(history, gap, position(), logged?.skippedSteps ?? 0, stopped),
+      summary: summarise(history, gap, position(), logged?.skippedSteps ?? 0, clock.done() ? null : stopped),
       timing: timingRow(position(), watch),
     };
   } catch (error) {

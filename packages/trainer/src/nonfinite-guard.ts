@@ -10,40 +10,43 @@ export interface NonFiniteOptions {
   readonly maxSkipped?: number;
 }
 
+/** How many skipped steps in a row a training survives. Throws `TrainOptionError`. */
+export function skippedInARow({ onNonFinite = 'skip', maxSkipped = 10 }: NonFiniteOptions = {}): number {
+  return onNonFinite === 'stop' ? 0 : checkInteger('maxSkipped', maxSkipped, 0);
+}
+
 /**
  * Ends a training that has gone bad with a {@link DivergedError}, at the log point after it: what happened is counted on
  * the device and read there. `policy` names it in the error.
  */
-export function nonFiniteGuard(
-  policy: string,
-  { onNonFinite = 'skip', maxSkipped = 10 }: NonFiniteOptions,
-): TrainingPart {
-  const limit = onNonFinite === 'stop' ? 0 : checkInteger('maxSkipped', maxSkipped, 0);
+export function nonFiniteGuard(policy: string, options?: NonFiniteOptions): TrainingPart {
+  const limit = skippedInARow(options);
   // Skipped steps in a row: now, and at most since the last log point. One tensor, so that it is one read.
-  let counts = tf.tensor1d([0, 0]);
+  let counts: tf.Tensor1D | undefined;
   const replace = (make: () => tf.Tensor1D): void => {
     const before = counts;
     counts = tf.keep(tf.tidy(make));
-    before.dispose();
+    before?.dispose();
   };
   return {
     name: 'nonFiniteGuard',
+    start: () => replace(() => tf.zeros([2])),
     restore({ tensors }) {
       replace(() => tf.reshape(tensors!['counts']!, [2]));
     },
     afterStep({ finite }) {
       replace(() => {
-        const [now, most] = tf.unstack(counts) as [tf.Scalar, tf.Scalar];
+        const [now, most] = tf.unstack(counts!) as [tf.Scalar, tf.Scalar];
         const next = tf.mul<tf.Scalar>(tf.add(now, 1), tf.sub(1, tf.cast(finite, 'float32')));
         return tf.stack([next, tf.maximum(most, next)]) as tf.Tensor1D;
       });
     },
     async afterLog({ step, passes, skippedSteps }) {
-      const [, most] = await counts.data();
+      const [, most] = await counts!.data();
       if (most! > limit) throw new DivergedError({ policy, step, passes, skippedSteps, skippedInARow: most! });
-      replace(() => tf.mul(counts, tf.tensor1d([1, 0])));
+      replace(() => tf.mul(counts!, tf.tensor1d([1, 0])));
     },
-    state: () => ({ tensors: { counts } }),
-    dispose: () => counts.dispose(),
+    state: () => ({ tensors: { counts: counts! } }),
+    dispose: () => counts?.dispose(),
   };
 }

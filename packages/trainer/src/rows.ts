@@ -14,8 +14,8 @@ export interface StepRow {
   readonly passes: number;
   /** The learning rate at the last of these steps; absent under a policy that sets its own, which reports it (`eta`). */
   readonly learningRate?: number;
-  /** Mean minibatch loss at the weights before each step, with augmentation and batch statistics. */
-  readonly loss: number;
+  /** Mean minibatch loss at the weights before each step, with augmentation and batch statistics; null: none was finite. */
+  readonly loss: number | null;
   /** Steps so far that changed nothing because a gradient was not finite. */
   readonly skippedSteps: number;
   /** The policy's metrics (`gradNorm`, `samGap`, `gamma`, …), each averaged over the steps that gave it. */

@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type { EvaluationRow, StepRow } from './rows.js';
+import type { Position } from './summary.js';
 
 /** Plain data, as JSON has it. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -47,6 +48,11 @@ export interface TrainingPart {
   afterStep?(step: FinishedStep): void;
   /** After each log point. May throw, to end the training with that error. */
   afterLog?(row: StepRow): void | Promise<void>;
+  /**
+   * After each whole epoch, before its evaluation, and after a last one that a pass budget cut short. Once more where a
+   * training resumes from such a point, because the first time may have been broken off: what is done is in the state.
+   */
+  afterEpoch?(at: Position): void | Promise<void>;
   /**
    * Weights to evaluate besides the model's own, by name; weights that are not there stay the model's. Evaluation rows
    * then have `<name>TestLoss`, `<name>TestTop1` and `<name>TestTop5` too. The tensors stay the part's.

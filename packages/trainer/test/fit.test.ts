@@ -92,7 +92,7 @@ describe.each(['cpu', 'wasm'] as const)('fit on %s', (backend) => {
   it('writes the same rows whether numbers are read at every step or seldom', async () => {
     const [often, seldom] = [await run(), await run({ logEvery: 1000 })];
     expect(seldom.rows.filter(isEvaluation)).toEqual(often.rows.filter(isEvaluation));
-    const losses = often.rows.filter(isStep).map((row) => row.loss);
+    const losses = often.rows.filter(isStep).map((row) => row.loss!);
     const means = [0, 6, 12].map((start) => losses.slice(start, start + 6).reduce((a, b) => a + b) / 6);
     seldom.rows.filter(isStep).forEach((row, i) => expect(row.loss).toBeCloseTo(means[i]!, 5));
   });

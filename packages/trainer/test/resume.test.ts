@@ -1,10 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
-import { adam, cosine, sam, sgd, type LearningRate, type Optimizer, type Policy, type PolicyState } from '@polder/core';
-import { flip, mixup } from '@polder/data';
+import { adam, cosine, sam, sgd, type LearningRate, type Optimizer, type Policy } from '@polder/core';
+import { flip, mixing, mixup } from '@polder/data';
 import { expectNoLeak, startBackend } from '@polder/testkit';
 import {
+  earlyStopping,
   fit,
   SnapshotError,
+  weightAverage,
   type FitOptions,
   type FitResult,
   type MetricsRow,
@@ -103,18 +105,24 @@ const momentum = (learningRate: LearningRate): Optimizer => sgd({ learningRate, 
 const cases: Readonly<Record<string, () => Overrides>> = {
   'plain descent': () => ({}),
   'SAM on Adam, mixed, clipped': () => ({
-    policy: sam({ rho: 0.05 }) as Policy<PolicyState>,
+    policy: sam({ rho: 0.05 }) as Policy,
     optimizer: (learningRate) => adam({ learningRate }),
     mix: (epoch) => (epoch < 2 ? mixup({ alpha: 0.4 }) : undefined),
     clipNorm: 1,
   }),
   'SAM under a pass budget in micro-batches': () => ({
-    policy: sam({ rho: 0.05 }) as Policy<PolicyState>,
+    policy: sam({ rho: 0.05 }) as Policy,
     optimizer: momentum,
     passBudget: 25,
     microBatches: 2,
   }),
   'a part that keeps weights and stops early': () => ({ parts: [runningSum()] }),
+  'averaged weights, mixing, skipped steps, early stopping': () => ({
+    policy: sam({ rho: 0.05 }) as Policy,
+    mix: () => mixing({ mixup: 0.8, cutmix: 1, probability: 0.7 }),
+    learningRate: (clock) => (clock % 7 >= 5 ? 1e300 : 0.05),
+    parts: [weightAverage({ decay: 0.9, warmup: true }), earlyStopping({ patience: 1, monitor: 'emaTestTop1' })],
+  }),
 };
 
 describe.each(['cpu', 'wasm'] as const)('a training on %s that is broken off and resumed', (backend) => {
@@ -173,6 +181,36 @@ describe('a training that resumes', () => {
       expect(resumed.weights).toEqual(whole.weights);
     }
     expect(new Set(occasions)).toEqual(new Set(['interrupt']));
+  });
+
+  it('repeats what a signal broke off at the end of an epoch, and nothing else', async () => {
+    const counting = (calls: number[], stopAt?: number, controller?: AbortController): TrainingPart => {
+      let done = 0;
+      return {
+        name: 'counting',
+        restore: ({ data }) => void (done = data as number),
+        afterEpoch({ step }) {
+          if (step <= done) return;
+          if (step === stopAt) {
+            controller!.abort(new Error('enough'));
+            controller!.signal.throwIfAborted();
+          }
+          calls.push(step);
+          done = step;
+        },
+        state: () => ({ data: done }),
+      };
+    };
+    for (const stopAt of [6, 12, 18]) {
+      const controller = new AbortController();
+      const calls: number[] = [];
+      let last: TrainingSnapshot | undefined;
+      const checkpoint = { save: (snapshot: TrainingSnapshot) => void (last = stored(snapshot)) };
+      const parts = [counting(calls, stopAt, controller)];
+      await expect(run({ parts, checkpoint, signal: controller.signal })).rejects.toThrow('enough');
+      await run({ parts: [counting(calls)], resumeFrom: last! });
+      expect(calls).toEqual([6, 12, 18]);
+    }
   });
 
   it('saves by the monotonic clock', async () => {

@@ -87,6 +87,7 @@ describe('nonFiniteGuard', () => {
     logEvery: number,
   ): Promise<readonly [number, number] | undefined> {
     const part = nonFiniteGuard('sam', options);
+    part.start!(new Map());
     try {
       const kinds = steps.split('');
       for (const [i, kind] of kinds.entries()) {
