@@ -50,6 +50,7 @@ const codesByName: Readonly<Record<string, number>> = {
   DownloadError: exitCodes.data,
   DataLockError: exitCodes.data,
   RunFileError: exitCodes.data,
+  IncomparableRunsError: exitCodes.usage,
   CheckpointError: exitCodes.data,
   ModelFileError: exitCodes.data,
   DivergedError: exitCodes.diverged,

@@ -5,7 +5,7 @@ import { print, printJson, table } from '../console.js';
 import { configOrigin, flagOrigin, flagsGiven } from '../command-settings.js';
 import { readConfigFile } from '../config-file.js';
 import { exitCodes, UsageError } from '../failure.js';
-import { addSettingFlags } from '../flags.js';
+import { addSettingFlags, flagOf } from '../flags.js';
 import { presets } from '../presets.js';
 import { percent } from '../progress.js';
 import { compareSchema, policiesSchema, settingGroups, settingKeys, type GivenComparison } from '../settings.js';
@@ -13,17 +13,22 @@ import { didYouMean } from '../suggest.js';
 
 const keys = [...settingKeys.filter((key) => key !== 'policy'), 'policies'];
 
-/** `polder compare`: several policies under equal conditions. */
+/** `polder compare`: several policies under equal conditions, or runs that were made before. */
 export function addCompare(program: Command): void {
   const command = program
     .command('compare')
-    .description('train the same network with several policies, same seed and batches, and compare')
+    .description('train with several policies, same seed and batches, and compare; or compare runs made before')
+    .argument('[runs...]', 'run folders, or folders of run folders: a table with intervals over seeds, no training')
     .option('--preset <name>', `settings to start from: ${Object.keys(presets).join(', ')}`)
     .option('--config <file>', 'settings from a YAML or JSON file; flags go before them')
     .option('--json', 'print the results as JSON on stdout');
   addSettingFlags(command, { 'Policies:': { policies: policiesSchema } });
   addSettingFlags(command, settingGroups, ['policy']);
-  command.action(async (flags: Readonly<Record<string, unknown>>) => {
+  command.action(async (folders: readonly string[], flags: Readonly<Record<string, unknown>>) => {
+    if (folders.length > 0) {
+      await compareFolders(folders, flags);
+      return;
+    }
     const { preset, config, json } = flags as {
       readonly preset?: string;
       readonly config?: string;
@@ -36,6 +41,26 @@ export function addCompare(program: Command): void {
     const given = withOneLength(fromPreset, { ...fromFile, ...fromFlags });
     await compare(given, preset ?? 'compare', json === true);
   });
+}
+
+/** Runs that are there: nothing is trained or written. */
+async function compareFolders(
+  folders: readonly string[],
+  { json, ...others }: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const [other] = Object.keys(others);
+  if (other !== undefined)
+    throw new UsageError(`${flagOf(other)} is for training: runs that were made before are compared as they are.`);
+  const { readRuns, runFoldersIn } = await import('../run-folders.js');
+  const runFolders = runFoldersIn(folders);
+  const [{ compareSettings }, { comparisonText }, runs] = await Promise.all([
+    import('@polder/report'),
+    import('../run-table.js'),
+    readRuns(runFolders),
+  ]);
+  const comparison = compareSettings(runs);
+  if (json === true) printJson({ ...comparison, folders: runFolders });
+  else print(comparisonText(comparison));
 }
 
 function presetNamed(name: string): GivenComparison {
