@@ -132,7 +132,8 @@ function uniqueLabels(names: readonly string[]): readonly string[] {
 }
 
 function lengthOf(settings: RunSettings | undefined): string {
-  return settings?.passBudget === undefined
-    ? `${settings?.epochs} epochs each`
-    : `${settings.passBudget} gradient passes each`;
+  if (settings?.passBudget !== undefined) return `${settings.passBudget} gradient passes each`;
+  return settings?.fairPasses === true
+    ? `the gradient passes of ${settings.epochs} epochs of plain descent each`
+    : `${settings?.epochs} epochs each`;
 }

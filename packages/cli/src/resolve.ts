@@ -1,5 +1,6 @@
 import { UsageError } from './failure.js';
 import type { ChosenPolicy } from './policies.js';
+import { resolveFeatures } from './resolve-features.js';
 import type { GivenSettings } from './settings.js';
 
 /** A run's settings with every default filled in: what `config.json` holds, and what `--config` reads back. */
@@ -17,6 +18,7 @@ export interface RunSettings extends GivenSettings {
   readonly evalEvery: number;
   readonly gapRho: number;
   readonly gapExamples: number;
+  readonly onNonfinite: 'stop' | 'skip';
   readonly backend: string;
 }
 
@@ -51,11 +53,16 @@ export function resolveSettings(given: GivenSettings, policy: ChosenPolicy): Run
     throw new UsageError('--sched step needs --decay-epochs, such as --decay-epochs 60,80.');
   if ((given.warmupEpochs ?? 0) > (given.epochs ?? Number.POSITIVE_INFINITY))
     throw new UsageError(`--warmup-epochs ${given.warmupEpochs}: expected at most --epochs (${given.epochs}).`);
+  if (given.fairPasses === true && given.passBudget !== undefined)
+    throw new UsageError('--fair-passes counts passes for --epochs; --pass-budget says how many itself. Give one.');
   if (given.perturbation === 'micro-batch' && (given.microBatches ?? 1) === 1)
     throw new UsageError('--perturbation micro-batch needs --micro-batches of at least 2.');
 
+  const features = resolveFeatures(given);
+
   return {
     ...rest,
+    ...features,
     data: given.data ?? 'auto',
     augment: given.augment ?? given.data !== 'mnist',
     model: given.model ?? 'resnet20',

@@ -1,3 +1,4 @@
+import type { Monitor } from '@polder/trainer';
 import { z } from 'zod';
 
 /** Data sets by name; `auto` is CIFAR-10 where it is found, else the offline shapes. */
@@ -13,6 +14,11 @@ export interface GivenSettings {
   readonly limitTrain?: number;
   readonly limitTest?: number;
   readonly augment?: boolean;
+  readonly mixup?: number;
+  readonly cutmix?: number;
+  readonly mixupProb?: number;
+  readonly mixupSwitchProb?: number;
+  readonly mixupOffEpoch?: number;
   readonly model?: string;
   readonly shortcut?: 'projection' | 'pad';
   readonly policy?: string;
@@ -32,18 +38,32 @@ export interface GivenSettings {
   readonly clipGrad?: number;
   readonly microBatches?: number;
   readonly perturbation?: 'global' | 'micro-batch';
+  readonly modelEma?: boolean;
+  readonly modelEmaDecay?: number;
+  readonly modelEmaWarmup?: boolean;
   readonly batch?: number;
   readonly epochs?: number;
   readonly passBudget?: number;
+  readonly fairPasses?: boolean;
+  readonly patience?: number;
+  readonly minDelta?: number;
+  readonly monitor?: Monitor;
+  readonly onNonfinite?: 'stop' | 'skip';
+  readonly maxSkipped?: number;
   readonly seed?: number;
   readonly logEvery?: number;
   readonly evalEvery?: number;
   readonly trainEval?: number;
   readonly gapRho?: number;
   readonly gapExamples?: number;
+  readonly curvatureEvery?: number;
+  readonly curvatureExamples?: number;
+  readonly curvatureAlso?: readonly ('gradientVariance' | 'lipschitz')[];
   readonly backend?: string;
   readonly name?: string;
   readonly runDir?: string;
+  readonly tensorboard?: boolean;
+  readonly csv?: boolean;
 }
 
 /** A comparison as given: settings for all runs, and the policies, each with settings of its own if need be. */
@@ -57,8 +77,20 @@ type PolicyEntry = Omit<GivenSettings, 'runDir' | 'name'> & { readonly policy: s
 /** Schemas by heading of the help, then by key. */
 export type SettingGroups = Readonly<Record<string, Readonly<Record<string, z.ZodType>>>>;
 
+const monitorChoices: readonly Monitor[] = [
+  'testTop1',
+  'testTop5',
+  'testLoss',
+  'trainTop1',
+  'trainLoss',
+  'emaTestTop1',
+  'emaTestTop5',
+  'emaTestLoss',
+];
+
 const positive = z.int().min(1);
 const nonNegative = z.number().min(0);
+const fraction = z.number().min(0).max(1);
 
 /** Every setting, checked. Names and meanings follow timm and Keras where they have one. */
 export const settingGroups: SettingGroups = {
@@ -70,6 +102,11 @@ export const settingGroups: SettingGroups = {
     limitTrain: positive.describe('use only the first so many training examples'),
     limitTest: positive.describe('use only the first so many test examples'),
     augment: z.boolean().describe('flip and padded crop of training images (default, but for mnist)'),
+    mixup: nonNegative.describe("mixup: blend pictures by shares from Beta(α, α), this the α (default 0: don't)"),
+    cutmix: nonNegative.describe("CutMix: paste boxes of such shares from other pictures (default 0: don't)"),
+    mixupProb: fraction.describe('chance that a batch is mixed (default 1)'),
+    mixupSwitchProb: fraction.describe('with both, chance of CutMix instead of mixup (default 0.5)'),
+    mixupOffEpoch: positive.describe('no mixing from this epoch on, counted from 0'),
   },
   'Model:': {
     model: z
@@ -109,10 +146,30 @@ export const settingGroups: SettingGroups = {
       .enum(['global', 'micro-batch'])
       .describe('one perturbation a step (default global), or one per part (m-sharpness)'),
   },
+  'Averaged weights:': {
+    modelEma: z.boolean().describe('keep an exponential moving average of the weights, evaluated besides them'),
+    modelEmaDecay: z.number().min(0).lt(1).describe('decay of the average, a step (default 0.9998)'),
+    modelEmaWarmup: z
+      .boolean()
+      .describe('let the decay grow from 0, so that a short training is not averaged with its start'),
+  },
   'Length:': {
     batch: positive.describe('batch size (default 128)'),
     epochs: positive.describe('epochs to train (default 10)'),
     passBudget: positive.describe('gradient passes to train, instead of epochs'),
+    fairPasses: z
+      .boolean()
+      .describe('as many gradient passes as plain descent takes for the epochs, whatever the policy'),
+    patience: positive.describe('stop after so many evaluations without a better one'),
+    minDelta: nonNegative.describe('count as better only what is so by more than this (default 0)'),
+    monitor: z.enum(monitorChoices as [Monitor]).describe('what is to get better (default testTop1)'),
+    onNonfinite: z
+      .enum(['stop', 'skip'])
+      .describe('at a gradient that is not finite, whose step never counts: stop with exit code 4, or skip (default)'),
+    maxSkipped: z
+      .int()
+      .min(0)
+      .describe('stop all the same when more steps than this are skipped in a row (default 10)'),
     seed: z.int().min(0).describe('seed of weights, order and augmentation (default 0)'),
   },
   'Measuring:': {
@@ -121,6 +178,14 @@ export const settingGroups: SettingGroups = {
     trainEval: positive.describe('training examples that an evaluation sees (default: as many as test examples)'),
     gapRho: nonNegative.describe('radius at which the SAM gap is measured, whatever the policy (default 0.05)'),
     gapExamples: positive.describe('training examples that the SAM gap is measured on (default 512)'),
+    curvatureEvery: positive.describe('epochs between measurements of curvature: λ_max and trace of the Hessian'),
+    curvatureExamples: positive.describe('training examples that curvature is measured on (default 128)'),
+    curvatureAlso: z
+      .array(z.enum(['gradientVariance', 'lipschitz']))
+      .min(1)
+      .describe(
+        'measure with it, comma-separated: gradientVariance (of minibatches), lipschitz (of the gradient along the path)',
+      ),
   },
   'Machine and output:': {
     backend: z.string().min(1).describe('auto (default), wasm or cpu'),
@@ -129,6 +194,8 @@ export const settingGroups: SettingGroups = {
       .regex(/^[\w][\w.-]*$/, 'expected letters, digits, ".", "_" and "-"')
       .describe('name of the run: its folder is runs/<name>'),
     runDir: z.string().min(1).describe('folder of the run; must be new or empty'),
+    tensorboard: z.boolean().describe('write event files for TensorBoard into <run>/tensorboard'),
+    csv: z.boolean().describe('write <run>/metrics.csv besides metrics.jsonl'),
   },
 };
 

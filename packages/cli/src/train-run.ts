@@ -27,6 +27,7 @@ import { exitCodeOf, exitCodes, InterruptedError } from './failure.js';
 import { TOPOLOGY_FILE, type Network } from './network.js';
 import type { ProgressView } from './progress.js';
 import type { RunSettings } from './resolve.js';
+import { trainingFeatures } from './training-features.js';
 import { version } from './version.js';
 import type { OpenedData } from './workbench.js';
 
@@ -129,10 +130,11 @@ function openFolder(path: string, settings: RunSettings, { topology }: Network):
 type SettingsOfFit = Omit<FitOptions, 'model' | 'policy' | 'train' | 'test'>;
 
 function fitSettings(settings: RunSettings, plan: TrainingPlan): SettingsOfFit {
-  const { epochs, passBudget, trainEval, clipGrad, microBatches, perturbation, smoothing } = settings;
+  const { epochs, passBudget, fairPasses, trainEval, clipGrad, microBatches, perturbation, smoothing } = settings;
   return {
     ...(epochs !== undefined && { epochs }),
     ...(passBudget !== undefined && { passBudget }),
+    ...(fairPasses !== undefined && { fairPasses }),
     batchSize: settings.batch,
     seed: settings.seed,
     augment: augmentation(settings),
@@ -146,6 +148,7 @@ function fitSettings(settings: RunSettings, plan: TrainingPlan): SettingsOfFit {
     logEvery: settings.logEvery,
     evalEvery: settings.evalEvery,
     samGap: { rho: settings.gapRho, examples: settings.gapExamples },
+    ...trainingFeatures(settings),
   };
 }
 

@@ -3,19 +3,15 @@ import type { EvaluationRow } from './rows.js';
 import type { TrainingPart } from './training-part.js';
 
 /** What an evaluation gives that can be watched. Losses are to fall, accuracies to rise. */
-export const monitors = [
-  'testTop1',
-  'testTop5',
-  'testLoss',
-  'trainTop1',
-  'trainLoss',
-  'emaTestTop1',
-  'emaTestTop5',
-  'emaTestLoss',
-] as const;
-
-/** See {@link monitors}. */
-export type Monitor = (typeof monitors)[number];
+export type Monitor =
+  | 'testTop1'
+  | 'testTop5'
+  | 'testLoss'
+  | 'trainTop1'
+  | 'trainLoss'
+  | 'emaTestTop1'
+  | 'emaTestTop5'
+  | 'emaTestLoss';
 
 /** Options of {@link earlyStopping}. */
 export interface EarlyStoppingOptions {

@@ -6,8 +6,15 @@ export {
   type CheckpointMetadata,
 } from './checkpoint.js';
 export { checkClassifier, ClassifierError, type ClassifierData } from './classifier.js';
-export { CheckpointError, DivergedError, SnapshotError, TrainerError, TrainOptionError } from './errors.js';
-export { earlyStopping, monitors, type EarlyStoppingOptions, type Monitor } from './early-stopping.js';
+export {
+  CheckpointError,
+  DivergedError,
+  SettingChangedError,
+  SnapshotError,
+  TrainerError,
+  TrainOptionError,
+} from './errors.js';
+export { earlyStopping, type EarlyStoppingOptions, type Monitor } from './early-stopping.js';
 export { weightAverage, type WeightAverageOptions } from './ema.js';
 export { evaluate, type EvaluateOptions, type EvaluationResult } from './evaluate.js';
 export { fit } from './fit.js';
