@@ -1,4 +1,5 @@
 import { currentBackend } from './backend.js';
+import { trainingKernels } from './kernels/table.js';
 import { reductionKernels } from './reductions.js';
 import { registerTable } from './registry.js';
 import { repairedKernels } from './repairs.js';
@@ -15,6 +16,7 @@ export function registerWebgpuKernels(): void {
   if (registered) return;
   registered = true;
   registerTable({
+    ...trainingKernels(),
     ...reductionKernels(),
     ...repairedKernels(),
   });

@@ -102,8 +102,8 @@ fn main(group : i32, lane : i32) {
   let column0 = (group % across) * ${columns};
   let row0 = ((group / across) % down) * ${ROWS};
   let part = group / (across * down);
-  let from = part * u.chunk;
-  let end = min(from + u.chunk, u.n * u.outH * u.outW);
+  let begin = part * u.chunk;
+  let end = min(begin + u.chunk, u.n * u.outH * u.outW);
   let row = row0 + 4 * (lane % ${ROWS / 4});
   ${
     fourIn
@@ -113,9 +113,9 @@ fn main(group : i32, lane : i32) {
   let myRow = lane / ${columns / 4};
   let myColumn = lane % ${columns / 4};
   var sum0 = vec4<f32>(0.0); var sum1 = vec4<f32>(0.0); var sum2 = vec4<f32>(0.0); var sum3 = vec4<f32>(0.0);
-  if (lane < ${DEPTH}) { corners[lane] = cornerOf(from + lane); }
+  if (lane < ${DEPTH}) { corners[lane] = cornerOf(begin + lane); }
   workgroupBarrier();
-  for (var start = from; start < end; start = start + ${DEPTH}) {
+  for (var start = begin; start < end; start = start + ${DEPTH}) {
     for (var i = lane; i < ${loads}; i = i + ${threads}) {
       let pixel = start + i / ${ROWS / 4};
       var four = vec4<f32>(0.0);

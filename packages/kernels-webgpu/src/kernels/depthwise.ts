@@ -70,7 +70,7 @@ fn main(group : i32, lane : i32) {
   let column = (pixel % u.outW) * u.strideW - u.left;
   let row = ((pixel / u.outW) % u.outH) * u.strideH - u.top;
   let picture = pixel / (u.outW * u.outH);
-  let from = channel / (u.outC / u.inC);
+  let source = channel / (u.outC / u.inC);
   var sum = 0.0;
   for (var ky = 0; ky < u.kH; ky = ky + 1) {
     let down = row + ky * u.dilationH;
@@ -78,7 +78,7 @@ fn main(group : i32, lane : i32) {
     for (var kx = 0; kx < u.kW; kx = kx + 1) {
       let aside = column + kx * u.dilationW;
       if (aside < 0 || aside >= u.inW) { continue; }
-      sum = sum + x[((picture * u.inH + down) * u.inW + aside) * u.inC + from] * filters[(ky * u.kW + kx) * u.outC + channel];
+      sum = sum + x[((picture * u.inH + down) * u.inW + aside) * u.inC + source] * filters[(ky * u.kW + kx) * u.outC + channel];
     }
   }
   y[i] = sum;
@@ -161,7 +161,7 @@ fn main(group : i32, lane : i32) {
   let tap = (group / tiles) % taps;
   let part = group / (tiles * taps);
   let end = min((part + 1) * u.chunk, u.n * u.outH * u.outW);
-  let from = channel / (u.outC / u.inC);
+  let source = channel / (u.outC / u.inC);
   var sum = 0.0;
   if (channel < u.outC) {
     for (var pixel = part * u.chunk + lane / ${COLUMNS}; pixel < end; pixel = pixel + ${COLUMN_THREADS / COLUMNS}) {
@@ -170,7 +170,7 @@ fn main(group : i32, lane : i32) {
       let down = (line - picture * u.outH) * u.strideH - u.top + (tap / u.kW) * u.dilationH;
       let aside = (pixel - line * u.outW) * u.strideW - u.left + (tap % u.kW) * u.dilationW;
       if (down >= 0 && down < u.inH && aside >= 0 && aside < u.inW) {
-        sum = sum + x[((picture * u.inH + down) * u.inW + aside) * u.inC + from] * dy[pixel * u.outC + channel];
+        sum = sum + x[((picture * u.inH + down) * u.inW + aside) * u.inC + source] * dy[pixel * u.outC + channel];
       }
     }
   }

@@ -1,0 +1,98 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type { GpuBackend } from '../backend.js';
+import { gpuKernel, type KernelTable } from '../registry.js';
+import type { StockConvAttrs } from './geometry.js';
+import { dispatch, makeTensor, makeZeros, sizeOf, type Shader } from './program.js';
+
+type Attrs = Pick<StockConvAttrs, 'strides' | 'pad' | 'dimRoundingMode'> & {
+  readonly filterSize: [number, number] | number;
+};
+
+/**
+ * The gradient of max pooling goes to the first of equal maxima, as everywhere else; the stock kernel takes the last, and
+ * behind a ReLU zeros tie all the time. One dispatch: every pixel asks the windows that it is in.
+ */
+export const poolKernels: KernelTable = {
+  MaxPoolGrad: gpuKernel(
+    (backend: GpuBackend, { dy, input }: Readonly<Record<'dy' | 'input', tf.TensorInfo>>, attrs: Attrs) => {
+      const shape = input.shape as [number, number, number, number];
+      const { filterSize, strides, pad, dimRoundingMode } = attrs;
+      const g = tf.backend_util.computePool2DInfo(shape, filterSize, strides, 1, pad, dimRoundingMode);
+      if (sizeOf(input) === 0 || sizeOf(dy) === 0) return makeZeros(backend, shape);
+      const dx = makeTensor(backend, shape);
+      dispatch(backend, MAX_POOL_GRAD, {
+        inputs: [dy, input],
+        outputs: [dx],
+        uniforms: [
+          sizeOf(dx),
+          g.inHeight,
+          g.inWidth,
+          g.inChannels,
+          g.outHeight,
+          g.outWidth,
+          g.filterHeight,
+          g.filterWidth,
+          g.strideHeight,
+          g.strideWidth,
+          g.padInfo.top,
+          g.padInfo.left,
+        ],
+        groups: Math.ceil(sizeOf(dx) / 128),
+      });
+      return dx;
+    },
+  ),
+};
+
+const MAX_POOL_GRAD: Shader = {
+  key: 'max pool gradient',
+  inputs: { dy: 'f32', x: 'f32' },
+  outputs: { dx: 'f32' },
+  uniforms: {
+    count: 'i32',
+    inH: 'i32',
+    inW: 'i32',
+    channels: 'i32',
+    outH: 'i32',
+    outW: 'i32',
+    kH: 'i32',
+    kW: 'i32',
+    strideH: 'i32',
+    strideW: 'i32',
+    top: 'i32',
+    left: 'i32',
+  },
+  threads: 128,
+  code: `
+fn main(group : i32, lane : i32) {
+  let i = group * 128 + lane;
+  if (i >= u.count) { return; }
+  let channel = i % u.channels;
+  let pixel = i / u.channels;
+  let column = pixel % u.inW;
+  let row = (pixel / u.inW) % u.inH;
+  let picture = pixel / (u.inW * u.inH);
+  let own = x[i];
+  var sum = 0.0;
+  // Windows whose rows oy · stride − top … + kH − 1 hold this one.
+  let lastY = min((row + u.top) / u.strideH, u.outH - 1);
+  let lastX = min((column + u.left) / u.strideW, u.outW - 1);
+  for (var oy = max(0, (row + u.top - u.kH + u.strideH) / u.strideH); oy <= lastY; oy = oy + 1) {
+    for (var ox = max(0, (column + u.left - u.kW + u.strideW) / u.strideW); ox <= lastX; ox = ox + 1) {
+      let y0 = oy * u.strideH - u.top;
+      let x0 = ox * u.strideW - u.left;
+      // Is it the window's first maximum? None before it may be as large, none behind it larger.
+      var first = true;
+      for (var y = max(y0, 0); y < min(y0 + u.kH, u.inH) && first; y = y + 1) {
+        for (var z = max(x0, 0); z < min(x0 + u.kW, u.inW); z = z + 1) {
+          let v = x[((picture * u.inH + y) * u.inW + z) * u.channels + channel];
+          let before = y < row || (y == row && z < column);
+          if (v > own || (before && v == own)) { first = false; }
+        }
+      }
+      if (first) { sum = sum + dy[((picture * u.outH + oy) * u.outW + ox) * u.channels + channel]; }
+    }
+  }
+  dx[i] = sum;
+}`,
+};
