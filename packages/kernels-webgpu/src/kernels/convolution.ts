@@ -36,7 +36,7 @@ export function convolutionKernels(): KernelTable {
       if (isEmpty(g)) return makeZeros(backend as GpuBackend, outShape(g));
       const pad = [[0, 0], ...pads.map((pair) => [...pair]), [0, 0]];
       const stockAttrs = { strides: [...strides], pad, dataFormat: 'NHWC', dilations: [...dilations] };
-      return stock.forward({ inputs, attrs: stockAttrs as unknown as tf.NamedAttrMap, backend });
+      return stock.forward({ inputs, attrs: stockAttrs, backend });
     },
     PolderConv2DBackpropInput: gpuKernel((backend: GpuBackend, inputs: Inputs, attrs: OpsConvAttrs & WithInputShape) =>
       toInput(backend, inputs, attrs.inputShape, opsGeometry(attrs.inputShape, inputs.filter.shape, attrs)),
@@ -45,25 +45,24 @@ export function convolutionKernels(): KernelTable {
       (backend: GpuBackend, inputs: Inputs, attrs: OpsConvAttrs & WithFilterShape) =>
         toFilter(backend, inputs, attrs.filterShape, opsGeometry(inputs.x.shape, attrs.filterShape, attrs)),
     ),
-    Conv2DBackpropInput: orStock(stock.toInput, (backend, inputs: Inputs, attrs: StockConvAttrs & WithInputShape) =>
-      toInput(backend, inputs, attrs.inputShape, stockGeometry(attrs.inputShape, inputs.filter.shape, attrs)),
+    Conv2DBackpropInput: channelsLast(
+      stock.toInput,
+      gpuKernel((backend: GpuBackend, inputs: Inputs, attrs: StockConvAttrs & WithInputShape) =>
+        toInput(backend, inputs, attrs.inputShape, stockGeometry(attrs.inputShape, inputs.filter.shape, attrs)),
+      ),
     ),
-    Conv2DBackpropFilter: orStock(stock.toFilter, (backend, inputs: Inputs, attrs: StockConvAttrs & WithFilterShape) =>
-      toFilter(backend, inputs, attrs.filterShape, stockGeometry(inputs.x.shape, attrs.filterShape, attrs)),
+    Conv2DBackpropFilter: channelsLast(
+      stock.toFilter,
+      gpuKernel((backend: GpuBackend, inputs: Inputs, attrs: StockConvAttrs & WithFilterShape) =>
+        toFilter(backend, inputs, attrs.filterShape, stockGeometry(inputs.x.shape, attrs.filterShape, attrs)),
+      ),
     ),
   };
 }
 
 /** Ours, but for channels first, which is left to the stock kernel. */
-function orStock<Attrs extends StockConvAttrs>(
-  stock: tf.KernelFunc,
-  kernel: (backend: GpuBackend, inputs: Inputs, attrs: Attrs) => tf.TensorInfo,
-): tf.KernelFunc {
-  return (args) => {
-    const attrs = args.attrs as unknown as Attrs;
-    if (attrs.dataFormat === 'NCHW') return stock(args);
-    return kernel(args.backend as GpuBackend, args.inputs as unknown as Inputs, attrs);
-  };
+function channelsLast(stock: tf.KernelFunc, ours: tf.KernelFunc): tf.KernelFunc {
+  return (args) => ((args.attrs as unknown as StockConvAttrs).dataFormat === 'NCHW' ? stock(args) : ours(args));
 }
 
 function toInput(
