@@ -26,11 +26,18 @@ export interface Checkpoint {
 /** Of what `metadata` and the names of tensors mean; a reader refuses others. */
 const VERSION = '1';
 
-/** All weights of a model, as the bytes of a safetensors file. The same weights give the same bytes. */
-export async function encodeCheckpoint(model: LayersModel, metadata: CheckpointMetadata): Promise<Uint8Array> {
+/**
+ * All weights of a model, as the bytes of a safetensors file; `others` by name instead of the model's own, such as
+ * averages of them. The same weights give the same bytes.
+ */
+export async function encodeCheckpoint(
+  model: LayersModel,
+  metadata: CheckpointMetadata,
+  others: Readonly<Record<string, tf.Tensor>> = {},
+): Promise<Uint8Array> {
   const { model: id, classes, inputShape, seed, step } = metadata;
   const tensors = Array.from(weightsOf(model), async ([name, variable]) => {
-    return [name, floatTensor(variable.shape, Float32Array.from(await variable.data()))] as const;
+    return [name, floatTensor(variable.shape, Float32Array.from(await (others[name] ?? variable).data()))] as const;
   });
   return writeSafetensors(await Promise.all(tensors), {
     format: 'polder-checkpoint',

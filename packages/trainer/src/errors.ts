@@ -59,13 +59,13 @@ export class DivergedError extends TrainerError {
 export class CheckpointError extends TrainerError {
   override readonly name = 'CheckpointError';
   readonly file: string;
-  readonly reason: 'missing' | 'config' | 'metadata' | 'weights';
+  readonly reason: 'missing' | 'damaged' | 'config' | 'metadata' | 'weights';
   readonly expected: string;
   readonly received: string;
 
   constructor(
     file: string,
-    reason: 'missing' | 'config' | 'metadata' | 'weights',
+    reason: CheckpointError['reason'],
     expected: string,
     received: string,
     advice: string,
@@ -92,6 +92,24 @@ export class SnapshotError extends TrainerError {
     this.field = field;
     this.expected = expected;
     this.received = received;
+  }
+}
+
+/** A run was to go on with a setting, or with data, that is not what it was. */
+export class SettingChangedError extends TrainerError {
+  override readonly name = 'SettingChangedError';
+  readonly setting: string;
+  readonly before: string;
+  readonly after: string;
+
+  constructor(setting: string, before: string, after: string) {
+    super(
+      `${setting} was ${before} when the run was broken off, and is ${after} now. Put it back, or say that the run is to ` +
+        `go on with the new one: --override ${setting}=…`,
+    );
+    this.setting = setting;
+    this.before = before;
+    this.after = after;
   }
 }
 

@@ -108,7 +108,7 @@ describe('loadRunModel', () => {
   it('rebuilds the network of a run', async () => {
     const trained = net(1);
     const folder = createRunFolder(join(base, 'r'), { model: 'small', units: 6 });
-    folder.checkpoint('final', await encodeCheckpoint(trained, metadata));
+    folder.weights('final', await encodeCheckpoint(trained, metadata));
     folder.close();
     const loaded = await loadRunModel(join(base, 'r'), ({ seed }, config) => net(seed, config['units'] as number));
     expect(values(loaded.model)).toEqual(values(trained));

@@ -7,15 +7,24 @@ export {
   saveModelFile,
   type ModelFile,
 } from './model-file.js';
+export { writeAtomic, writeJson } from './atomic-file.js';
+export type { KeepBestOptions } from './keep-best.js';
 export {
   checkRunFolder,
   claimFreshFolder,
   createRunFolder,
   RunFolderError,
-  writeAtomic,
-  writeJson,
+  RunWriteError,
   type BrokenOffSummary,
   type RunFolder,
 } from './run-folder.js';
+export {
+  readRunStatus,
+  trainInFolder,
+  type FolderOptions,
+  type FolderResult,
+  type ResumeOptions,
+  type RunStatus,
+} from './train-in-folder.js';
 export { createEventFile, type EventFile, type EventFileOptions } from './tensorboard.js';
 export { writeMetricsCsv } from './metrics-csv.js';

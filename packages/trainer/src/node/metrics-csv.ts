@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeAtomic } from './run-folder.js';
+import { writeAtomic } from './atomic-file.js';
 
 /** Columns that are always there, in this order; metrics of the policy follow by name. */
 const columns = [

@@ -4,7 +4,7 @@ import type { io } from '@tensorflow/tfjs-core';
 import { loadLayersModel, type LayersModel } from '@tensorflow/tfjs-layers';
 import { TrainerError } from '../errors.js';
 import { withoutSoftmax, type Topology } from '../topology.js';
-import { writeAtomic } from './run-folder.js';
+import { writeAtomic } from './atomic-file.js';
 
 /** A `model.json`, or a file of its weights, that is missing, damaged, or no `tf.LayersModel`. */
 export class ModelFileError extends TrainerError {
