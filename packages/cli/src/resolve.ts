@@ -55,6 +55,9 @@ export function resolveSettings(given: GivenSettings, policy: ChosenPolicy): Run
     throw new UsageError(`--warmup-epochs ${given.warmupEpochs}: expected at most --epochs (${given.epochs}).`);
   if (given.fairPasses === true && given.passBudget !== undefined)
     throw new UsageError('--fair-passes counts passes for --epochs; --pass-budget says how many itself. Give one.');
+  if (given.keepBest === 0) refuse(given, ['evalMetric'], '--keep-best 0');
+  if (given.evalMetric?.startsWith('ema') === true && given.modelEma !== true)
+    throw new UsageError(`--eval-metric ${given.evalMetric} needs --model-ema.`);
   if (given.perturbation === 'micro-batch' && (given.microBatches ?? 1) === 1)
     throw new UsageError('--perturbation micro-batch needs --micro-batches of at least 2.');
 
@@ -80,6 +83,8 @@ export function resolveSettings(given: GivenSettings, policy: ChosenPolicy): Run
     evalEvery: given.evalEvery ?? 1,
     gapRho: given.gapRho ?? 0.05,
     gapExamples: given.gapExamples ?? 512,
+    keepBest: given.keepBest ?? 1,
+    ...(given.keepBest !== 0 && { evalMetric: given.evalMetric ?? 'testTop1' }),
     backend: given.backend ?? 'auto',
   };
 }

@@ -59,6 +59,10 @@ export interface GivenSettings {
   readonly curvatureEvery?: number;
   readonly curvatureExamples?: number;
   readonly curvatureAlso?: readonly ('gradientVariance' | 'lipschitz')[];
+  readonly checkpointEvery?: number;
+  readonly checkpointMinutes?: number;
+  readonly keepBest?: number;
+  readonly evalMetric?: Monitor;
   readonly backend?: string;
   readonly name?: string;
   readonly runDir?: string;
@@ -186,6 +190,15 @@ export const settingGroups: SettingGroups = {
       .describe(
         'measure with it, comma-separated: gradientVariance (of minibatches), lipschitz (of the gradient along the path)',
       ),
+  },
+  'Checkpoints:': {
+    checkpointEvery: positive.describe('steps between checkpoints, from which polder resume goes on'),
+    checkpointMinutes: z
+      .number()
+      .positive()
+      .describe('minutes between checkpoints (default 5, unless steps are given)'),
+    keepBest: z.int().min(0).describe('keep the weights of the so many best evaluations (default 1)'),
+    evalMetric: z.enum(monitorChoices as [Monitor]).describe('by what the best are told (default testTop1)'),
   },
   'Machine and output:': {
     backend: z.string().min(1).describe('auto (default), wasm or cpu'),

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import type { StartedBackend } from '@polder/backends';
 import {
@@ -13,20 +12,12 @@ import {
   type Schedule,
 } from '@polder/core';
 import { flip, paddedCrop, type Augmentation } from '@polder/data';
-import {
-  encodeCheckpoint,
-  fit,
-  planTraining,
-  type EvaluationRow,
-  type FitOptions,
-  type RunSummary,
-  type TrainingPlan,
-} from '@polder/trainer';
-import { createRunFolder, FINAL_CHECKPOINT, writeJson, type RunFolder } from '@polder/trainer/node';
-import { exitCodeOf, exitCodes, InterruptedError } from './failure.js';
+import { planTraining, type EvaluationRow, type FitOptions, type RunSummary, type TrainingPlan } from '@polder/trainer';
+import { trainInFolder } from '@polder/trainer/node';
 import { TOPOLOGY_FILE, type Network } from './network.js';
 import type { ProgressView } from './progress.js';
 import type { RunSettings } from './resolve.js';
+import type { GivenSettings } from './settings.js';
 import { trainingFeatures } from './training-features.js';
 import { version } from './version.js';
 import type { OpenedData } from './workbench.js';
@@ -38,8 +29,10 @@ export interface TrainRunOptions {
   readonly policy: Policy;
   readonly backend: StartedBackend;
   readonly data: OpenedData;
-  /** Gives the run's folder: called once, when the first step has been taken. */
+  /** Gives the run's folder: called once, when the first step has been taken, or at once for a run that resumes. */
   readonly claimFolder: () => string;
+  /** Goes on with the run in the folder; the settings named may differ from what they were. */
+  readonly resume?: { readonly overrides: readonly string[] };
   readonly view: ProgressView;
   readonly signal: AbortSignal;
 }
@@ -62,69 +55,62 @@ export type RunOutcome = RunSummary & {
   readonly runDir: string;
 };
 
+/** Settings that no number of a run depends on: a run may resume elsewhere, and on another machine. */
+const freeSettings: readonly (keyof GivenSettings)[] = [
+  'backend',
+  'checkpointEvery',
+  'checkpointMinutes',
+  'dataDir',
+  'name',
+  'runDir',
+];
+
 /**
- * Trains one network as its settings say and writes its run folder. The folder comes to be with the first step, so that
- * settings which cannot work leave nothing behind; a run that breaks off says so in its `summary.json`.
+ * Trains one network as its settings say and keeps it in its run folder, from the beginning or from where it was broken
+ * off. The folder comes to be with the first step, so that settings which cannot work leave nothing behind.
  */
 export async function trainRun(options: TrainRunOptions): Promise<RunOutcome> {
-  const { settings, network, policy, backend, data, claimFolder, view, signal } = options;
-  let folder: RunFolder | undefined;
-  const open = (): RunFolder => (folder ??= openFolder(claimFolder(), settings, network));
+  const { settings, network, policy, backend, data, claimFolder, resume, view, signal } = options;
   const shape = { classes: data.train.classes.length, inputShape: [...data.train.shape], seed: settings.seed };
   const model = await network.create(shape);
   try {
-    const { summary, timing } = await fit({
+    const { written, folder } = await trainInFolder({
       model,
+      modelId: settings.model,
       policy,
       train: data.train,
       test: data.test,
       ...fitSettings(settings, planTraining(settings, data.train.length, settings.batch)),
+      folder: claimFolder,
+      config: settings,
+      files: network.topology === undefined ? {} : { [TOPOLOGY_FILE]: network.topology },
+      ...(settings.checkpointEvery !== undefined && { checkpointEvery: settings.checkpointEvery }),
+      ...(settings.checkpointMinutes !== undefined && { checkpointMinutes: settings.checkpointMinutes }),
+      ...(settings.keepBest !== undefined &&
+        settings.keepBest > 0 && { keepBest: { count: settings.keepBest, metric: settings.evalMetric ?? 'testTop1' } }),
+      ...(resume && { resume: { ...resume, free: freeSettings } }),
+      about: {
+        model: settings.model,
+        policy: settings.policy,
+        data: data.name,
+        dataSource: data.source,
+        backend: backend.backend,
+        backendReason: backend.reason,
+        tfjsVersion: tf.version.tfjs,
+        polderVersion: version,
+        nodeVersion: process.version,
+      },
       signal,
       onMetrics(row) {
-        open().metrics(row);
         if ('testTop1' in row) view.evaluated(row as EvaluationRow);
       },
-      onTiming: (row) => open().timing(row),
-      onProgress(progress) {
-        open();
-        view.update(progress);
-      },
+      onProgress: (progress) => view.update(progress),
     });
-    const { seconds, trainSeconds, imagesPerSecond } = timing;
-    const outcome = {
-      ...summary,
-      model: settings.model,
-      policy: settings.policy,
-      data: data.name,
-      dataSource: data.source,
-      backend: backend.backend,
-      backendReason: backend.reason,
-      imagesPerSecond,
-      seconds,
-      trainSeconds,
-      tfjsVersion: tf.version.tfjs,
-      polderVersion: version,
-      nodeVersion: process.version,
-    };
-    const metadata = { model: settings.model, ...shape, step: summary.steps };
-    open().checkpoint(FINAL_CHECKPOINT, await encodeCheckpoint(model, metadata));
-    // Last: a summary says that the rest is there.
-    open().summary(outcome);
-    return { ...outcome, runDir: open().path };
-  } catch (error) {
-    if (folder !== undefined) recordFailure(folder, error);
-    throw error;
+    return { ...written, runDir: folder } as unknown as RunOutcome;
   } finally {
     view.end();
-    folder?.close();
     model.dispose();
   }
-}
-
-function openFolder(path: string, settings: RunSettings, { topology }: Network): RunFolder {
-  const folder = createRunFolder(path, settings);
-  if (topology !== undefined) writeJson(join(folder.path, TOPOLOGY_FILE), topology);
-  return folder;
 }
 
 type SettingsOfFit = Omit<FitOptions, 'model' | 'policy' | 'train' | 'test'>;
@@ -173,18 +159,4 @@ function baseOptimizer(settings: RunSettings, learningRate: LearningRate): Optim
   const { optimizer, momentum = 0, nesterov = false, weightDecay } = settings;
   if (optimizer === 'sgd') return sgd({ learningRate, momentum, nesterov, weightDecay });
   return optimizer === 'adam' ? adam({ learningRate, weightDecay }) : adamW({ learningRate, weightDecay });
-}
-
-function recordFailure(folder: RunFolder, error: unknown): void {
-  const status =
-    error instanceof InterruptedError
-      ? 'interrupted'
-      : exitCodeOf(error) === exitCodes.diverged
-        ? 'diverged'
-        : 'failed';
-  try {
-    folder.summary({ status, message: error instanceof Error ? error.message : String(error) });
-  } catch {
-    // The disk that failed the run fails this too; the error on its way to the user is the one that matters.
-  }
 }
