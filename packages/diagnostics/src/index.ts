@@ -1,4 +1,13 @@
-export { curvatureCallback, type CallbackOptions, type CurvatureCallback, type Measured } from './callback.js';
+export {
+  curvatureCallback,
+  followCurvature,
+  type CallbackOptions,
+  type CurvatureCallback,
+  type CurvatureMemory,
+  type Followed,
+  type FollowOptions,
+  type Measured,
+} from './callback.js';
 export { hessianDensity, type Density, type DensityOptions } from './density.js';
 export {
   DiagnosticsError,
