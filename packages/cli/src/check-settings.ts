@@ -38,7 +38,9 @@ function explain(issue: Issue, raw: unknown, prefix: Path, origin: Origin): stri
     const branch = issue.errors[isObject ? issue.errors.length - 1 : 0];
     if (branch !== undefined) return branch.flatMap((inner) => explain(inner, raw, path, origin));
   }
-  return [`${place}${expectation(issue)}, got ${show(valueAt(raw, path))}.`];
+  const value = valueAt(raw, path);
+  const near = issue.code === 'invalid_value' ? didYouMean(String(value), issue.values.map(String)) : '';
+  return [`${place}${expectation(issue)}, got ${show(value)}.${near}`];
 }
 
 function expectation(issue: Issue): string {

@@ -1,6 +1,9 @@
 import { join } from 'node:path';
+import type { Command } from 'commander';
 import type { Origin } from './check-settings.js';
+import type { SettingsLayer } from './explain-config.js';
 import { flagOf } from './flags.js';
+import type { GivenSettings } from './settings.js';
 
 /** Where runs go that were given no folder: `runs/<name>` in the current folder. */
 export function runBase(name: string): string {
@@ -17,9 +20,39 @@ export function configOrigin(file: string, keys: readonly string[]): Origin {
   return { label: file, show: (key) => key, keys };
 }
 
+const NO_SETTINGS: ReadonlySet<string> = new Set(['config', 'json', 'preset', 'dryRun', 'explainConfig']);
+
+/** What a command was asked to do instead of training. */
+export interface Rehearsal {
+  readonly dryRun?: boolean;
+  readonly explainConfig?: boolean;
+  readonly json?: boolean;
+}
+
+/** Adds `--dry-run` and `--explain-config`. */
+export function addRehearsalFlags(command: Command): void {
+  command
+    .option('--dry-run', 'resolve everything and say what would run, and where; train nothing, write nothing')
+    .option('--explain-config', 'print every setting with its value and where that comes from; train nothing');
+}
+
+/** Flags and a file as the layers of an explanation, the strongest first. */
+export function layersOf(
+  fromFlags: GivenSettings,
+  fromFile: GivenSettings,
+  config: string | undefined,
+  lines: Readonly<Record<string, number>>,
+): readonly SettingsLayer[] {
+  return [
+    { settings: fromFlags, origin: flagOrigin([]).show },
+    { settings: fromFile, origin: (key) => `${config}:${lines[key] ?? '?'}` },
+  ];
+}
+
 /** What commander parsed, under the settings' names, without the flags that are no settings. */
 export function flagsGiven(flags: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  const { config: _config, json: _json, preset: _preset, policyOption, ...settings } = flags;
+  const { policyOption, ...others } = flags;
+  const settings = Object.fromEntries(Object.entries(others).filter(([key]) => !NO_SETTINGS.has(key)));
   return { ...settings, ...(policyOption !== undefined && { policyOptions: policyOption }) };
 }
 

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
-import { parseDocument } from 'yaml';
+import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { UsageError } from './failure.js';
 
 /** No configuration is larger, and a mistaken path to a data file should not be read as one. */
@@ -10,17 +10,34 @@ const largest = 1_000_000;
  * not text, or not a mapping; keys given twice, and aliases that unfold without end, are errors too.
  */
 export function readConfigFile(path: string): Readonly<Record<string, unknown>> {
+  return readConfig(path).settings;
+}
+
+/** A configuration, and where in its file each setting stands. */
+export interface ConfigFile {
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** 1-based. */
+  readonly lines: Readonly<Record<string, number>>;
+}
+
+/** {@link readConfigFile}, with the line of each key. */
+export function readConfig(path: string): ConfigFile {
   const text = readText(path);
-  const document = parseDocument(text.replace(/^\uFEFF/, ''), { uniqueKeys: true });
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text.replace(/^\uFEFF/, ''), { uniqueKeys: true, lineCounter });
   const [error] = document.errors;
   if (error !== undefined) throw new UsageError(`${path}: ${error.message.trim()}`);
   const value = toPlain(path, () => document.toJS({ maxAliasCount: 100 }) as unknown);
-  if (value === null || value === undefined) return {};
+  if (value === null || value === undefined) return { settings: {}, lines: {} };
   if (typeof value !== 'object' || Array.isArray(value))
     throw new UsageError(
       `${path}: expected settings (key: value), got ${Array.isArray(value) ? 'a list' : JSON.stringify(value)}.`,
     );
-  return value as Readonly<Record<string, unknown>>;
+  const items = isMap(document.contents) ? document.contents.items : [];
+  const lines = items.flatMap(({ key }) =>
+    isScalar(key) && key.range ? [[String(key.value), lineCounter.linePos(key.range[0]).line] as const] : [],
+  );
+  return { settings: value as ConfigFile['settings'], lines: Object.fromEntries(lines) };
 }
 
 function readText(path: string): string {

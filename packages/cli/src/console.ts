@@ -2,10 +2,11 @@ import pc from 'picocolors';
 
 type Colors = ReturnType<typeof pc.createColors>;
 
-/** Colours for a stream: on a terminal, unless NO_COLOR is set or the terminal is a dumb one. */
+/** Colours for a stream: on a terminal that is no dumb one. NO_COLOR turns them off, FORCE_COLOR on; NO_COLOR wins. */
 export function colorsFor(stream: NodeJS.WriteStream): Colors {
-  const wanted = stream.isTTY && (process.env['NO_COLOR'] ?? '') === '' && process.env['TERM'] !== 'dumb';
-  return pc.createColors(wanted);
+  const { NO_COLOR: off = '', FORCE_COLOR: forced = '', TERM: terminal } = process.env;
+  if (off !== '' || forced === '0' || forced === 'false') return pc.createColors(false);
+  return pc.createColors(forced !== '' || (stream.isTTY && terminal !== 'dumb'));
 }
 
 /** A line of data, on stdout. */

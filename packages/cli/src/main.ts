@@ -4,19 +4,24 @@ import { addBench } from './commands/bench.js';
 import { addCompare } from './commands/compare.js';
 import { addData } from './commands/data.js';
 import { addDiagnose } from './commands/diagnose.js';
+import { addHelp } from './commands/help.js';
 import { addModels } from './commands/models.js';
 import { addReport } from './commands/report.js';
 import { addReproduce } from './commands/reproduce.js';
 import { addTrain } from './commands/train.js';
 import { addVerify } from './commands/verify.js';
-import { colorsFor, say } from './console.js';
-import { describeFailure, exitCodeOf } from './failure.js';
+import { colorsFor, printJson, say } from './console.js';
+import { addExamples } from './examples.js';
+import { describeFailure, exitCodeOf, exitCodes } from './failure.js';
+import { failureJson, wantsJson } from './failure-json.js';
 import { version } from './version.js';
 
 /** Runs `polder` with the arguments of a process; sets its exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<void> {
   // A reader that has seen enough (`| head`) is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  // Nobody watches any more: a training goes on without its progress.
+  process.stderr.on('error', () => undefined);
   try {
     await createProgram().parseAsync(argv);
   } catch (error) {
@@ -26,6 +31,7 @@ export async function main(argv: readonly string[]): Promise<void> {
       const { red } = colorsFor(process.stderr);
       say(describeFailure(error, process.env['POLDER_DEBUG'] === '1').replace(/^error:/, red('error:')));
     }
+    if (process.exitCode !== exitCodes.ok && wantsJson(argv)) printJson(failureJson(error));
   }
 }
 
@@ -48,5 +54,7 @@ export function createProgram(): Command {
   addBench(program);
   addBackend(program);
   addData(program);
+  addHelp(program);
+  addExamples(program);
   return program;
 }

@@ -36,9 +36,10 @@ export interface SeedGroup {
 
 /** What says where and how often a run was watched or saved, not what was computed. */
 const NOT_SETTINGS: ReadonlySet<string> = new Set(
-  'seed name label runDir dataDir backend threads logEvery checkpointEvery checkpointMinutes keep topK tensorboard csv'.split(
-    ' ',
-  ),
+  (
+    'seed name label runDir dataDir backend threads logEvery checkpointEvery checkpointMinutes keepBest evalMetric ' +
+    'curvatureEvery curvatureExamples curvatureAlso tensorboard csv'
+  ).split(' '),
 );
 
 /** Groups runs by their settings, seeds aside, in order of appearance. */

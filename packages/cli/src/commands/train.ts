@@ -2,8 +2,18 @@ import type { Command } from 'commander';
 import { checkSettings } from '../check-settings.js';
 import { print, printJson, say, table } from '../console.js';
 import { addSettingFlags } from '../flags.js';
-import { configOrigin, flagOrigin, flagsGiven, runBase, writeRunReport } from '../command-settings.js';
-import { readConfigFile } from '../config-file.js';
+import {
+  addRehearsalFlags,
+  configOrigin,
+  flagOrigin,
+  flagsGiven,
+  layersOf,
+  runBase,
+  writeRunReport,
+  type Rehearsal,
+} from '../command-settings.js';
+import { readConfig } from '../config-file.js';
+import type { SettingsLayer } from '../explain-config.js';
 import { percent } from '../progress.js';
 import { settingGroups, settingKeys, settingsSchema, type GivenSettings } from '../settings.js';
 
@@ -14,19 +24,23 @@ export function addTrain(program: Command): void {
     .description('train a network, measure it and write a run folder with a report')
     .option('--config <file>', 'settings from a YAML or JSON file; flags go before them')
     .option('--json', 'print the result as JSON on stdout');
+  addRehearsalFlags(command);
   addSettingFlags(command, settingGroups);
   command.action(async (flags: Readonly<Record<string, unknown>>) => {
-    const { config, json } = flags as { readonly config?: string; readonly json?: boolean };
+    const { config, ...rehearsal } = flags as Rehearsal & { readonly config?: string };
     const fromFlags = checkSettings(settingsSchema, flagsGiven(flags), flagOrigin(settingKeys));
-    const fromFile =
-      config === undefined
-        ? {}
-        : checkSettings(settingsSchema, readConfigFile(config), configOrigin(config, settingKeys));
-    await train({ ...fromFile, ...fromFlags }, json === true);
+    const { settings, lines } = config === undefined ? { settings: {}, lines: {} } : readConfig(config);
+    const fromFile = checkSettings(settingsSchema, settings, configOrigin(config ?? '', settingKeys));
+    const layers = layersOf(fromFlags, fromFile, config, lines);
+    await train({ ...fromFile, ...fromFlags }, layers, rehearsal);
   });
 }
 
-async function train(given: GivenSettings, json: boolean): Promise<void> {
+async function train(
+  given: GivenSettings,
+  layers: readonly SettingsLayer[],
+  { json = false, dryRun = false, explainConfig = false }: Rehearsal,
+): Promise<void> {
   const [{ choosePolicy }, { checkRunFolder, claimFreshFolder }, { findNetwork }] = await Promise.all([
     import('../policies.js'),
     import('@polder/trainer/node'),
@@ -44,6 +58,13 @@ async function train(given: GivenSettings, json: boolean): Promise<void> {
   else checkRunFolder(runBase('.probe'));
   const policy = choosePolicy(given);
   const resolved = resolveSettings(given, policy);
+  if (explainConfig) {
+    const { explainSettings, explanationText } = await import('../explain-config.js');
+    const explained = explainSettings(resolved, layers, policy);
+    if (json) printJson({ settings: explained });
+    else print(explanationText(explained));
+    return;
+  }
   const network = await findNetwork(given);
   for (const note of network.notes) say(`model    ${network.label}: ${note}`);
   const backend = await openBackend(given.backend ?? 'auto');
@@ -52,6 +73,14 @@ async function train(given: GivenSettings, json: boolean): Promise<void> {
   say(`data     ${data.source}`);
   const settings = { ...resolved, data: data.name, backend: backend.backend };
   const name = settings.name ?? `${network.label}-${settings.policy}-${settings.data}`;
+  if (dryRun) {
+    const { freshFolder, planRun, printDryRun } = await import('../dry-run.js');
+    const runDir = settings.runDir ?? freshFolder(runBase(name));
+    const plan = await planRun({ settings, network, policy: policy.policy, backend, data, runDir });
+    if (json) printJson({ dryRun: plan });
+    else printDryRun(plan);
+    return;
+  }
   const outcome = await withStopSignals((signal) =>
     trainRun({
       settings,
