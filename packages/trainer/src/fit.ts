@@ -91,7 +91,10 @@ export async function fit<S extends PolicyState = PolicyState>(options: FitOptio
   };
   const endEpoch = (): Promise<void> =>
     aside(async () => {
-      for (const part of parts) await part.afterEpoch?.(position());
+      for (const part of parts) {
+        const measures = await part.afterEpoch?.(position());
+        if (measures) options.onMetrics?.({ ...measures, ...position() });
+      }
     });
   const measure = (): Promise<void> =>
     aside(async () => {

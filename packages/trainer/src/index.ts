@@ -29,8 +29,16 @@ export type {
 export { crossEntropyLoss, toTensors, trainableVariables, type TensorBatch } from './loss.js';
 export { nonFiniteGuard, type NonFiniteOptions } from './nonfinite-guard.js';
 export { planTraining, type Duration, type TrainingPlan } from './plan.js';
-export type { EvaluationRow, MetricsRow, RunSummary, StepRow, TimingRow } from './rows.js';
+export type { EvaluationRow, MetricsRow, PartRow, RunSummary, StepRow, TimingRow } from './rows.js';
 export { samGap, type SamGapOptions, type SamGapResult } from './sam-gap.js';
 export { snapshotVersion, type TrainingSnapshot } from './snapshot.js';
-export type { FinishedStep, Json, NamedVariables, PartState, StopRequest, TrainingPart } from './training-part.js';
+export type {
+  FinishedStep,
+  Json,
+  Measures,
+  NamedVariables,
+  PartState,
+  StopRequest,
+  TrainingPart,
+} from './training-part.js';
 export { lastActivation, withoutSoftmax, type Topology } from './topology.js';

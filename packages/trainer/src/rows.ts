@@ -2,7 +2,15 @@
  * A row of `metrics.jsonl`. Nothing in it depends on the clock: on the cpu and wasm backends the same settings and seed
  * give the same rows, byte for byte. Accuracies are fractions in 0..1; a number that is not finite is written `null`.
  */
-export type MetricsRow = StepRow | EvaluationRow;
+export type MetricsRow = StepRow | EvaluationRow | PartRow;
+
+/** What a {@link TrainingPart} measured at one moment, such as curvature. */
+export interface PartRow {
+  readonly step: number;
+  readonly epoch: number;
+  readonly passes: number;
+  readonly [measure: string]: number | null;
+}
 
 /** What the steps since the previous row of this kind did, on average. */
 export interface StepRow {

@@ -15,6 +15,9 @@ export interface PartState {
   readonly data?: Json;
 }
 
+/** Numbers that a part has measured; null for one that is not finite. */
+export type Measures = Readonly<Record<string, number | null>>;
+
 /** A step that was just taken. */
 export interface FinishedStep {
   /** Steps so far, this one included. */
@@ -51,8 +54,9 @@ export interface TrainingPart {
   /**
    * After each whole epoch, before its evaluation, and after a last one that a pass budget cut short. Once more where a
    * training resumes from such a point, because the first time may have been broken off: what is done is in the state.
+   * What it answers becomes a row of the metrics.
    */
-  afterEpoch?(at: Position): void | Promise<void>;
+  afterEpoch?(at: Position): void | Measures | Promise<void | Measures>;
   /**
    * Weights to evaluate besides the model's own, by name; weights that are not there stay the model's. Evaluation rows
    * then have `<name>TestLoss`, `<name>TestTop1` and `<name>TestTop5` too. The tensors stay the part's.

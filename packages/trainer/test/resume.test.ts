@@ -190,17 +190,19 @@ describe('a training that resumes', () => {
         name: 'counting',
         restore: ({ data }) => void (done = data as number),
         afterEpoch({ step }) {
-          if (step <= done) return;
+          if (step <= done) return undefined;
           if (step === stopAt) {
             controller!.abort(new Error('enough'));
             controller!.signal.throwIfAborted();
           }
           calls.push(step);
           done = step;
+          return { double: 2 * step };
         },
         state: () => ({ data: done }),
       };
     };
+
     for (const stopAt of [6, 12, 18]) {
       const controller = new AbortController();
       const calls: number[] = [];
@@ -208,8 +210,13 @@ describe('a training that resumes', () => {
       const checkpoint = { save: (snapshot: TrainingSnapshot) => void (last = stored(snapshot)) };
       const parts = [counting(calls, stopAt, controller)];
       await expect(run({ parts, checkpoint, signal: controller.signal })).rejects.toThrow('enough');
-      await run({ parts: [counting(calls)], resumeFrom: last! });
+      const rows: MetricsRow[] = [];
+      const onMetrics = (row: MetricsRow): void => void rows.push(row);
+      await run({ parts: [counting(calls)], resumeFrom: last!, onMetrics });
       expect(calls).toEqual([6, 12, 18]);
+      const measured = rows.filter((row) => 'double' in row);
+      const expected = [6, 12, 18].filter((step) => step >= stopAt);
+      expect(measured).toEqual(expected.map((step) => ({ step, epoch: step / 6, passes: step, double: 2 * step })));
     }
   });
 
