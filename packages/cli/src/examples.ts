@@ -13,6 +13,11 @@ export const examples: Readonly<Record<string, readonly Example[]>> = {
     ['polder train --policy sam --dry-run', 'what would run, and where; nothing is written'],
     ['polder train --config polder.yaml --explain-config', 'where each value comes from'],
   ],
+  resume: [
+    ['polder resume runs/resnet20-sam-cifar10', 'goes on from the last checkpoint'],
+    ['polder resume runs/resnet20-sam-cifar10 --override epochs=40', 'also of a run that is complete: trains longer'],
+    ['polder resume runs/mine --backend wasm', 'on another backend than before'],
+  ],
   compare: [
     ['polder compare --policies none,sam,ssam --pass-budget 2000', 'equal gradient passes, one report'],
     ['polder compare --preset quickstart', 'five policies, minutes on two cores'],

@@ -8,6 +8,7 @@ import { addHelp } from './commands/help.js';
 import { addModels } from './commands/models.js';
 import { addReport } from './commands/report.js';
 import { addReproduce } from './commands/reproduce.js';
+import { addResume } from './commands/resume.js';
 import { addTrain } from './commands/train.js';
 import { addVerify } from './commands/verify.js';
 import { colorsFor, printJson, say } from './console.js';
@@ -45,6 +46,7 @@ export function createProgram(): Command {
     .enablePositionalOptions()
     .exitOverride();
   addTrain(program);
+  addResume(program);
   addCompare(program);
   addDiagnose(program);
   addReport(program);

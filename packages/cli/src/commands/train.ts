@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { checkSettings } from '../check-settings.js';
-import { print, printJson, say, table } from '../console.js';
+import { print, printJson, say } from '../console.js';
 import { addSettingFlags } from '../flags.js';
 import {
   addRehearsalFlags,
@@ -9,12 +9,10 @@ import {
   flagsGiven,
   layersOf,
   runBase,
-  writeRunReport,
   type Rehearsal,
 } from '../command-settings.js';
 import { readConfig } from '../config-file.js';
 import type { SettingsLayer } from '../explain-config.js';
-import { percent } from '../progress.js';
 import { settingGroups, settingKeys, settingsSchema, type GivenSettings } from '../settings.js';
 
 /** `polder train`: one network, one policy. */
@@ -46,14 +44,21 @@ async function train(
     import('@polder/trainer/node'),
     import('../network.js'),
   ]);
-  const [{ openBackend, openData }, { resolveSettings }, { trainRun }, { createProgressView }, { withStopSignals }] =
-    await Promise.all([
-      import('../workbench.js'),
-      import('../resolve.js'),
-      import('../train-run.js'),
-      import('../progress.js'),
-      import('../stop-signals.js'),
-    ]);
+  const [
+    { openBackend, openData },
+    { resolveSettings },
+    { trainRun },
+    { createProgressView },
+    { withStopSignals },
+    { showOutcome },
+  ] = await Promise.all([
+    import('../workbench.js'),
+    import('../resolve.js'),
+    import('../train-run.js'),
+    import('../progress.js'),
+    import('../stop-signals.js'),
+    import('../run-result.js'),
+  ]);
   if (given.runDir !== undefined) checkRunFolder(given.runDir);
   else checkRunFolder(runBase('.probe'));
   const policy = choosePolicy(given);
@@ -93,34 +98,5 @@ async function train(
       signal,
     }),
   );
-  const report = await writeRunReport(
-    outcome.runDir,
-    `${network.label} with ${settings.policy} on ${settings.data}`,
-    [outcome.runDir],
-    `${data.source}; ${backend.reason}`,
-  );
-  if (json) {
-    printJson({ ...outcome, report });
-    return;
-  }
-  print(
-    table(
-      ['', ''],
-      [
-        ['test Top-1', percent(outcome.testTop1)],
-        ['test Top-5', percent(outcome.testTop5)],
-        ['test loss', outcome.testLoss.toFixed(4)],
-        ['train loss', outcome.trainLoss.toFixed(4)],
-        ['generalisation gap', percent(outcome.generalisationGap)],
-        ['SAM gap', outcome.samGap.toFixed(4)],
-        ['gradient passes', String(outcome.passes)],
-        ['images per second', outcome.imagesPerSecond.toFixed(1)],
-      ],
-    )
-      .split('\n')
-      .slice(2)
-      .join('\n'),
-  );
-  print(`run     ${outcome.runDir}`);
-  print(`report  ${report}`);
+  await showOutcome(outcome, network.label, json);
 }
