@@ -6,11 +6,11 @@ import { DivergedError } from '@polder/trainer';
 import { checkRunFolder, claimFreshFolder, writeJson } from '@polder/trainer/node';
 import { runBase, writeRunReport } from './command-settings.js';
 import { say } from './console.js';
-import { checkSharedOptions, choosePolicy, shareOf, type ChosenPolicy } from './policies.js';
-import { findNetwork, type Network } from './network.js';
+import type { Network } from './network.js';
 import { createProgressView } from './progress.js';
-import { resolveSettings, type RunSettings } from './resolve.js';
-import type { GivenComparison, GivenSettings } from './settings.js';
+import { resolveComparison } from './resolve-comparison.js';
+import type { RunSettings } from './resolve.js';
+import type { GivenComparison } from './settings.js';
 import { withStopSignals } from './stop-signals.js';
 import { trainRun, type RunOutcome } from './train-run.js';
 import { openBackend, openData, type OpenedData } from './workbench.js';
@@ -49,33 +49,24 @@ export interface PlannedComparison {
 
 /** Resolves a comparison, starts its backend and loads its data. Throws UsageError and what those throw. */
 export async function planComparison(given: GivenComparison): Promise<PlannedComparison> {
-  const { policies: entries = ['none', 'sam'], name: _name, runDir: givenDir, ...shared } = given;
-  checkRunFolder(givenDir ?? runBase('.probe'));
-  const own = entries.map((entry) => (typeof entry === 'string' ? { policy: entry } : entry));
-  checkSharedOptions(
-    shared,
-    own.map(({ policy }) => policy),
-  );
-  const wanted = own.map((settings): GivenSettings => ({ ...shareOf(shared, settings.policy), ...settings }));
-  const policies = wanted.map((settings) => choosePolicy(settings));
-  const networks = await Promise.all(wanted.map((settings) => findNetwork(settings)));
-  const resolved = wanted.map((settings, i) => resolveSettings(settings, policies[i] as ChosenPolicy));
-
+  checkRunFolder(given.runDir ?? runBase('.probe'));
+  const resolved = await resolveComparison(given);
+  const { policies: _policies, ...shared } = given;
   const backend = await openBackend(shared.backend ?? 'auto');
   say(`backend  ${backend.reason}`);
   const data = await openData(shared);
   say(`data     ${data.source}`);
-  const labels = uniqueLabels(policies.map(({ policy }) => policy.name));
-  const planned = resolved.map((settings, i): PlannedRun => ({
-    label: labels[i] as string,
-    network: networks[i] as Network,
-    policy: (policies[i] as ChosenPolicy).policy,
+  const planned = resolved.map(({ label, network, chosen, settings }): PlannedRun => ({
+    label,
+    network,
+    policy: chosen.policy,
     settings: { ...settings, data: data.name, backend: backend.backend },
   }));
-  say(`policies ${labels.join(', ')}: ${lengthOf(planned[0]?.settings)}, the same seed and batches`);
-
-  for (const [i, { policy: _policy, ...alone }] of own.entries())
-    if (Object.keys(alone).length > 0) say(`         ${labels[i]} alone: ${JSON.stringify(alone)}`);
+  say(
+    `policies ${resolved.map(({ label }) => label).join(', ')}: ${lengthOf(planned[0]?.settings)}, the same seed and batches`,
+  );
+  for (const { label, own } of resolved)
+    if (Object.keys(own).length > 0) say(`         ${label} alone: ${JSON.stringify(own)}`);
   return { runs: planned, backend, data };
 }
 
@@ -122,13 +113,6 @@ function openFolder(givenDir: string | undefined, name: string, given: GivenComp
   mkdirSync(folder, { recursive: true });
   writeJson(join(folder, 'config.json'), given);
   return folder;
-}
-
-function uniqueLabels(names: readonly string[]): readonly string[] {
-  return names.map((name, i) => {
-    const nth = names.slice(0, i).filter((earlier) => earlier === name).length + 1;
-    return nth === 1 ? name : `${name}-${nth}`;
-  });
 }
 
 function lengthOf(settings: RunSettings | undefined): string {

@@ -88,7 +88,7 @@ function countPasses(policy: Policy, steps: number): number {
   const step = trainStep({
     // One loss for each example, for the policies that choose among them.
     loss: (batch: { readonly x: tf.Tensor2D }) =>
-      tf.tidy(() => tf.squeeze(tf.square(tf.sub(tf.matMul(batch.x, weights), 1)), [1]) as tf.Tensor1D),
+      tf.tidy(() => tf.squeeze<tf.Tensor1D>(tf.square(tf.sub(tf.matMul(batch.x, weights), 1)), [1])),
     variables: [weights],
     policy,
     optimizer: sgd({ learningRate: 1e-3, momentum: policy.setsLearningRate === true ? 0 : 0.9 }),

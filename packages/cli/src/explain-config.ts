@@ -38,7 +38,9 @@ export function explainSettings(
     }
     const value = (resolved as unknown as Readonly<Record<string, unknown>>)[key];
     const origin = given((settings) => settings[key as keyof GivenSettings], key);
-    return [{ setting: key, value: value ?? null, origin: origin ?? defaultOrigin(key, value, resolved, policy) }];
+    // A setting that is shared in a comparison, and which this policy does not have.
+    const unused = origin !== undefined && value === undefined ? `${origin}, not used by ${policy.name}` : origin;
+    return [{ setting: key, value: value ?? null, origin: unused ?? defaultOrigin(key, value, resolved, policy) }];
   });
 }
 

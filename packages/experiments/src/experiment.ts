@@ -35,6 +35,8 @@ export interface Experiment {
   readonly claim: string;
   /** Every setting with its default. */
   readonly settings: Settings;
+  /** The seeds and settings that a run with these options would have. Throws as {@link Experiment.run}. */
+  plan(options?: ExperimentOptions): { readonly seeds: readonly number[]; readonly settings: Settings };
   /**
    * Runs it on tfjs's current backend and checks the claim. Leaves no tensor behind. Throws `ExperimentOptionError` for
    * an unknown or malformed setting.

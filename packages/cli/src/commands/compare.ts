@@ -1,14 +1,16 @@
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { checkSettings } from '../check-settings.js';
 import type { ComparedRun } from '../compare-runs.js';
 import { print, printJson, table } from '../console.js';
-import { configOrigin, flagOrigin, flagsGiven } from '../command-settings.js';
-import { readConfigFile } from '../config-file.js';
+import { addRehearsalFlags, configOrigin, flagOrigin, flagsGiven, layersOf, runBase, type Rehearsal } from '../command-settings.js';
+import { readConfig } from '../config-file.js';
+import type { SettingsLayer } from '../explain-config.js';
 import { exitCodes, UsageError } from '../failure.js';
 import { addSettingFlags, flagOf } from '../flags.js';
 import { presets } from '../presets.js';
 import { percent } from '../progress.js';
-import { compareSchema, policiesSchema, settingGroups, settingKeys, type GivenComparison } from '../settings.js';
+import { compareSchema, policiesSchema, settingGroups, settingKeys, type GivenComparison, type GivenSettings } from '../settings.js';
 import { didYouMean } from '../suggest.js';
 
 const keys = [...settingKeys.filter((key) => key !== 'policy'), 'policies'];
@@ -22,6 +24,7 @@ export function addCompare(program: Command): void {
     .option('--preset <name>', `settings to start from: ${Object.keys(presets).join(', ')}`)
     .option('--config <file>', 'settings from a YAML or JSON file; flags go before them')
     .option('--json', 'print the results as JSON on stdout');
+  addRehearsalFlags(command);
   addSettingFlags(command, { 'Policies:': { policies: policiesSchema } });
   addSettingFlags(command, settingGroups, ['policy']);
   command.action(async (folders: readonly string[], flags: Readonly<Record<string, unknown>>) => {
@@ -29,18 +32,56 @@ export function addCompare(program: Command): void {
       await compareFolders(folders, flags);
       return;
     }
-    const { preset, config, json } = flags as {
+    const { preset, config, ...rehearsal } = flags as Rehearsal & {
       readonly preset?: string;
       readonly config?: string;
-      readonly json?: boolean;
     };
     const fromPreset = preset === undefined ? {} : presetNamed(preset);
     const fromFlags = checkSettings(compareSchema, flagsGiven(flags), flagOrigin(keys));
-    const fromFile =
-      config === undefined ? {} : checkSettings(compareSchema, readConfigFile(config), configOrigin(config, keys));
+    const { settings, lines } = config === undefined ? { settings: {}, lines: {} } : readConfig(config);
+    const fromFile = checkSettings(compareSchema, settings, configOrigin(config ?? '', keys));
     const given = withOneLength(fromPreset, { ...fromFile, ...fromFlags });
-    await compare(given, preset ?? 'compare', json === true);
+    if (rehearsal.explainConfig === true) {
+      const layers = layersOf(fromFlags as GivenSettings, fromFile as GivenSettings, config, lines);
+      const presetLayer = { settings: fromPreset as GivenSettings, origin: () => `preset ${preset}` };
+      await explain(given, [...layers, presetLayer], rehearsal.json === true);
+    } else if (rehearsal.dryRun === true) await rehearse(given, preset ?? 'compare', rehearsal.json === true);
+    else await compare(given, preset ?? 'compare', rehearsal.json === true);
   });
+}
+
+/** Every setting of every policy with its origin. */
+async function explain(given: GivenComparison, shared: readonly SettingsLayer[], json: boolean): Promise<void> {
+  const [{ resolveComparison }, { explainSettings, explanationText }] = await Promise.all([
+    import('../resolve-comparison.js'),
+    import('../explain-config.js'),
+  ]);
+  const runs = (await resolveComparison(given)).map(({ label, own, chosen, settings }) => {
+    const listed = { settings: { policy: settings.policy }, origin: () => (given.policies ? 'policies' : 'default') };
+    const alone = { settings: own, origin: () => `policies: ${label} alone` };
+    return { label, settings: explainSettings(settings, [alone, listed, ...shared], chosen) };
+  });
+  if (json) printJson({ runs });
+  else print(runs.map(({ label, settings }) => `${label}\n${explanationText(settings)}`).join('\n\n'));
+}
+
+/** What the comparison would run. */
+async function rehearse(given: GivenComparison, name: string, json: boolean): Promise<void> {
+  const [{ planComparison }, { freshFolder, planRun, printDryRun }] = await Promise.all([
+    import('../compare-runs.js'),
+    import('../dry-run.js'),
+  ]);
+  const { runs, backend, data } = await planComparison(given);
+  const runDir = given.runDir ?? freshFolder(runBase(given.name ?? name));
+  const plans = [];
+  for (const { label, ...run } of runs)
+    plans.push({ label, ...(await planRun({ ...run, backend, data, runDir: join(runDir, label) })) });
+  if (json) printJson({ dryRun: { runs: plans, runDir } });
+  else
+    for (const { label, ...plan } of plans) {
+      print(`${label}`);
+      printDryRun(plan);
+    }
 }
 
 /** Runs that are there: nothing is trained or written. */

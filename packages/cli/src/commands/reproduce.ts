@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Settings } from '@polder/experiments';
 import type { Command } from 'commander';
 import { runBase } from '../command-settings.js';
 import { print, printJson, say, table } from '../console.js';
@@ -12,6 +13,7 @@ interface ReproduceOptions {
   readonly set?: readonly string[];
   readonly backend: string;
   readonly runDir?: string;
+  readonly dryRun?: boolean;
   readonly json?: boolean;
 }
 
@@ -26,6 +28,7 @@ export function addReproduce(program: Command): void {
     .option('--set <name=value...>', 'a setting of the experiment; lists with commas')
     .option('--backend <name>', 'auto, wasm or cpu', 'cpu')
     .option('--run-dir <folder>', 'where result and report go; must be new or empty')
+    .option('--dry-run', 'say with which seeds and settings it would run, and where; run and write nothing')
     .option('--json', 'print the result as JSON on stdout')
     .action((id: string | undefined, options: ReproduceOptions) =>
       id === undefined ? list(options.json === true) : reproduce(id, options),
@@ -53,13 +56,20 @@ async function reproduce(id: string, options: ReproduceOptions): Promise<void> {
   const settings = Object.fromEntries((options.set ?? []).map(parseSetting));
   const [seeds, seed] = [integer('--seeds', options.seeds, 1), integer('--seed', options.seed, 0)];
   checkRunFolder(options.runDir ?? runBase('.probe'));
+  const chosen = { ...(seeds !== undefined && { seeds }), ...(seed !== undefined && { seed }), settings };
+  if (options.dryRun === true) {
+    const { freshFolder } = await import('../dry-run.js');
+    const runDir = options.runDir ?? freshFolder(runBase(id.replaceAll('/', '-')));
+    const plan = { id, title: experiment.title, claim: experiment.claim, ...experiment.plan(chosen), runDir };
+    if (options.json === true) printJson({ dryRun: { ...plan, backend: options.backend } });
+    else printPlan(plan, options.backend);
+    return;
+  }
   const { reason } = await openBackend(options.backend);
   say(`backend  ${reason}`);
   const result = await withStopSignals((signal) =>
     experiment.run({
-      ...(seeds !== undefined && { seeds }),
-      ...(seed !== undefined && { seed }),
-      settings,
+      ...chosen,
       signal,
       onProgress: ({ done, total, label }) => say(`${done}/${total} ${label}`),
     }),
@@ -75,6 +85,23 @@ async function reproduce(id: string, options: ReproduceOptions): Promise<void> {
     print(claimLine(result.claim));
     print(`report  ${report}`);
   }
+}
+
+function printPlan(
+  plan: {
+    readonly title: string;
+    readonly claim: string;
+    readonly seeds: readonly number[];
+    readonly settings: Settings;
+    readonly runDir: string;
+  },
+  backend: string,
+): void {
+  print(`${plan.title}\nclaim    ${plan.claim}`);
+  print(`seeds    ${plan.seeds.join(', ')}`);
+  for (const [name, value] of Object.entries(plan.settings)) print(`         ${name}=${String(value)}`);
+  print(`backend  ${backend}`);
+  print(`folder   ${plan.runDir}`);
 }
 
 function parseSetting(text: string): [string, number | readonly number[]] {

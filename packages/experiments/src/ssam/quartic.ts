@@ -41,6 +41,7 @@ export const quartic: Experiment = {
   paper: { ...SSAM_PAPER, figure: 'F2, rate of successful training' },
   claim: QUARTIC_CLAIM,
   settings: { ...DEFAULTS },
+  plan: (options = {}) => resolveOptions(options, { ...DEFAULTS }, DEFAULT_SEEDS),
   run: runAll,
 };
 

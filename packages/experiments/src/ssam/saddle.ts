@@ -52,6 +52,7 @@ export const saddle: Experiment = {
   paper: { ...SSAM_PAPER, figure: 'F1, escape from a saddle' },
   claim: SADDLE_CLAIM,
   settings: { ...DEFAULTS },
+  plan: (options = {}) => resolveOptions(options, { ...DEFAULTS }, DEFAULT_SEEDS),
   run: runSaddle,
 };
 
