@@ -5,6 +5,9 @@ import { createCaptureExecutor } from '../capture/executor.js';
 import { batchNormKernels } from './batch-norm.js';
 import { convolutionKernels } from './convolution.js';
 import { crossEntropyKernels } from './cross-entropy.js';
+import { ownBatchNormKernels } from './own-batch-norm.js';
+import { ownConvolutionKernels } from './own-convolution.js';
+import { ownOpLanes } from './own-ops.js';
 import { registerStockRepairs } from './stock.js';
 import { treeKernels } from './tree.js';
 
@@ -16,8 +19,16 @@ import { treeKernels } from './tree.js';
 export function registerTensorflowKernels(): void {
   const backend = currentBackend();
   if (tf.getKernel('PolderConv2D', BACKEND) != null) return;
-  const onCpu = backend.isUsingGpuDevice ? {} : batchNormKernels;
-  const kernels = { ...convolutionKernels, ...crossEntropyKernels, ...treeKernels, ...onCpu };
+  const lanes = ownOpLanes(backend);
+  const kernels = {
+    ...convolutionKernels,
+    ...crossEntropyKernels,
+    ...treeKernels,
+    ...(!backend.isUsingGpuDevice && batchNormKernels),
+    ...(lanes > 0 && ownBatchNormKernels(batchNormKernels)),
+    // With vectors of 8 floats oneDNN's convolutions are not beaten.
+    ...(lanes === 16 && ownConvolutionKernels(convolutionKernels)),
+  };
   for (const [kernelName, kernelFunc] of Object.entries(kernels))
     tf.registerKernel({ kernelName, backendName: BACKEND, kernelFunc });
   registerStockRepairs(backend);

@@ -54,11 +54,13 @@ export interface AddonSources {
   readonly includes: readonly string[];
   /** Holds libtensorflow_cc.so.2 and libtensorflow_framework.so.2; the addon looks for them beside itself. */
   readonly libraries: string;
+  /** Libraries among them that the addon brings along. */
+  readonly besides?: readonly string[];
 }
 
 /** Compiles tfjs-node's addon, which is Node-API only, to `target`; `work` is for repaired sources. */
 export async function buildAddon(
-  { binding, includes, libraries }: AddonSources,
+  { binding, includes, libraries, besides = [] }: AddonSources,
   target: string,
   work: string,
   { signal }: { readonly signal?: AbortSignal | undefined } = {},
@@ -75,6 +77,8 @@ export async function buildAddon(
   const folders = [binding, ...includes].map((folder) => `-I${folder}`);
   const sources = files.map((file) => join(work, file));
   const linked = ['-l:libtensorflow_cc.so.2', '-l:libtensorflow_framework.so.2', '-Wl,-rpath,$ORIGIN'];
+  // Their ops register themselves when they are loaded; nothing refers to them.
+  if (besides.length > 0) linked.push('-Wl,--no-as-needed', ...besides.map((name) => `-l:${name}`));
   const result = await runProcess('g++', [...flags, ...folders, ...sources, `-L${libraries}`, ...linked, '-o', part], {
     signal,
   });
@@ -100,7 +104,8 @@ function repair(file: string, source: string): string {
   }, source);
 }
 
-async function requireCompiler(signal: AbortSignal | undefined): Promise<void> {
+/** Throws when there is no g++. */
+export async function requireCompiler(signal: AbortSignal | undefined): Promise<void> {
   const version = await runProcess('g++', ['--version'], { signal });
   if (version?.code === 0) return;
   throw new ProvisionError(

@@ -22,6 +22,8 @@ export interface Provisioned {
 export interface Manifest extends Pick<Provisioned, 'variant' | 'tensorflow' | 'tfjsNode' | 'installedAt'> {
   /** Hex SHA-256 of the wheel that the libraries come from. */
   readonly wheelSha256: string;
+  /** Why our own ops could not be built, where they could not. */
+  readonly withoutOwnOps?: string;
 }
 
 /** The folder for native TensorFlows: `cacheDir`, or `tensorflow` in POLDER_CACHE or the platform's cache folder. */

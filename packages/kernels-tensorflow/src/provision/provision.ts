@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { buildAddon, checkAddon } from './addon.js';
+import { buildAddon, checkAddon, requireCompiler } from './addon.js';
 import { explainFileError, noSpace, ProvisionError } from './errors.js';
 import {
   addonPath,
@@ -15,6 +15,7 @@ import {
 } from './folders.js';
 import { withLock } from './lock.js';
 import { fetchPackage } from './npm-package.js';
+import { buildOwnOps, OWN_OPS_LIBRARY } from './own-ops.js';
 import {
   folderName,
   NPM_PACKAGES,
@@ -52,8 +53,9 @@ export interface ProvisionOptions {
 
 const LIBRARIES = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'];
 
-// What the addon's includes reach of the wheel's 200 MB of headers.
-const HEADERS = /^tensorflow\/include\/(tensorflow\/(c|core\/platform)|xla\/tsl\/c|xla\/tsl\/platform|tsl\/platform)\//;
+// What the addon and our own ops reach of the wheel's 270 MB of headers.
+const HEADERS =
+  /^tensorflow\/include\/(Eigen|unsupported\/Eigen|absl|google\/protobuf|ml_dtypes|tsl|xla\/tsl|tensorflow\/(c|core))\//;
 
 /**
  * Installs a current libtensorflow for tfjs: has pip fetch TensorFlow's wheel, takes its two libraries, builds the addon
@@ -120,26 +122,38 @@ async function install(final: string, root: string, variant: Variant, options: P
   await fetchPackage(NPM_PACKAGES.nodeApiHeaders, join(source, 'node-api'), { signal });
   await writeShims(tfjs);
 
-  onProgress({ stage: 'build', message: 'building the addon with g++' });
+  const include = join(source, 'include');
+  const libraries = join(result, 'lib');
   const addon = addonPath(result);
-  await buildAddon(
-    {
-      binding: join(tfjs, 'binding'),
-      includes: [join(source, 'include'), join(source, 'node-api', 'include')],
-      libraries: join(result, 'lib'),
-    },
-    addon,
-    join(source, 'binding'),
-    { signal },
-  );
-  onProgress({ stage: 'check', message: 'multiplying two matrices with it' });
-  await checkAddon(addon, { signal });
+  const build = async (besides: readonly string[]): Promise<void> => {
+    onProgress({ stage: 'build', message: 'building the addon with g++' });
+    const sources = { binding: join(tfjs, 'binding'), includes: [include, join(source, 'node-api', 'include')] };
+    await buildAddon({ ...sources, libraries, besides }, addon, join(source, 'binding'), { signal });
+    onProgress({ stage: 'check', message: 'multiplying two matrices with it' });
+    await checkAddon(addon, { signal });
+  };
+  onProgress({ stage: 'build', message: 'compiling our own ops with g++' });
+  await requireCompiler(signal);
+  let without = await buildOwnOps({ include, libraries }, join(source, 'objects'), { signal });
+  if (without === undefined)
+    without = await build([OWN_OPS_LIBRARY]).then(
+      () => undefined,
+      (error: unknown) => {
+        signal?.throwIfAborted();
+        return String(error);
+      },
+    );
+  if (without !== undefined) {
+    onProgress({ stage: 'build', message: `without our own ops, slower: ${without.split('\n')[0]}` });
+    await build([]);
+  }
 
   const manifest: Manifest = {
     variant,
     tensorflow: TENSORFLOW_VERSION,
     tfjsNode: TFJS_NODE_VERSION,
     wheelSha256,
+    ...(without !== undefined && { withoutOwnOps: without }),
     installedAt: new Date().toISOString(),
   };
   await writeFile(join(result, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
@@ -158,7 +172,8 @@ async function unpackWheel(
   const wheel = await openWheel(path);
   const expected = `${WHEELS[variant].replaceAll('-', '_')}-${TENSORFLOW_VERSION}`;
   if (wheel.name !== expected) throw badWheel(path, `it is ${wheel.name}, and ${expected} is wanted`);
-  const headers = [...wheel.entries.keys()].filter((name) => HEADERS.test(name) && name.endsWith('.h'));
+  // Not only .h: Eigen has headers of other endings, and of none.
+  const headers = [...wheel.entries.keys()].filter((name) => HEADERS.test(name) && !name.endsWith('/'));
   const files = [
     ...LIBRARIES.map((name) => [`tensorflow/${name}`, join(result, 'lib', name)] as const),
     ...headers.map((name) => [name, join(source, name.slice('tensorflow/'.length))] as const),

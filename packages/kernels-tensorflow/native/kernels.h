@@ -1,0 +1,48 @@
+// Inner loops without any header of TensorFlow's: compiled once for each instruction set, chosen when the library loads.
+#ifndef POLDER_KERNELS_H_
+#define POLDER_KERNELS_H_
+
+namespace polder {
+
+// A convolution of one image that lies in memory padded already. A row of the filter times its input channels is one
+// run of numbers in the filter (HWIO) and in the image (NHWC): the loops know rows of filters, `run` long, and no more.
+struct ConvShape {
+  long rows, columns;    // of the output
+  long channels;         // of the output, a multiple of 16
+  long taps;             // rows of the filter
+  long run;              // columns of the filter times input channels
+  long row_stride;       // numbers from one row of the padded image to the next
+  long row_step;         // numbers from what one output row reads to what the next one reads
+  long column_step;      // the same along a row
+  long out_row_step;     // numbers from one output row to the next
+  long out_column_step;  // the same along a row
+};
+
+struct Kernels {
+  // y = the convolution of `image` with `filter`, [taps, run, channels].
+  void (*conv)(const ConvShape& shape, const float* image, const float* filter, float* y);
+  // dfilter += the gradient in the filter, for the image's own dy ([rows, columns, channels], dense).
+  void (*conv_filter_grad)(const ConvShape& shape, const float* image, const float* dy, float* dfilter);
+
+  // Batch norm over [pixels, channels]; what is per channel is `channels` long.
+  // mean and squares (of the distances from that mean, summed) of these pixels alone.
+  void (*moments)(long pixels, long channels, const float* x, float* mean, float* squares);
+  // y = x · scale + offset (+ residual unless null), and no less than 0 where `relu`.
+  void (*normalise)(long pixels, long channels, const float* x, const float* scale, const float* offset,
+                    const float* residual, bool relu, float* y);
+  // The slope is dy, or 0 where y (unless null) is not above 0: its sum, and that of its products with x − mean.
+  void (*slope_sums)(long pixels, long channels, const float* x, const float* mean, const float* y, const float* dy,
+                     float* sums, float* products);
+  // dx = slope · a + ((x − mean) · b + c), and the slope itself unless `slope` is null.
+  void (*normalise_grad)(long pixels, long channels, const float* x, const float* mean, const float* y,
+                         const float* dy, const float* a, const float* b, const float* c, float* dx, float* slope);
+};
+
+// The best that this processor runs; null where none is (other than x86-64 with AVX2 and FMA).
+const Kernels* kernels();
+
+extern const Kernels avx512, avx2;
+
+}  // namespace polder
+
+#endif  // POLDER_KERNELS_H_
