@@ -5,6 +5,7 @@ import { addCompare } from './commands/compare.js';
 import { addData } from './commands/data.js';
 import { addDiagnose } from './commands/diagnose.js';
 import { addHelp } from './commands/help.js';
+import { addInit } from './commands/init.js';
 import { addModels } from './commands/models.js';
 import { addReport } from './commands/report.js';
 import { addReproduce } from './commands/reproduce.js';
@@ -45,6 +46,7 @@ export function createProgram(): Command {
     // A flag belongs to the command that it stands behind: "bench data --json" is not bench's own --json.
     .enablePositionalOptions()
     .exitOverride();
+  addInit(program);
   addTrain(program);
   addResume(program);
   addCompare(program);

@@ -3,14 +3,29 @@ import type { Command } from 'commander';
 import { checkSettings } from '../check-settings.js';
 import type { ComparedRun } from '../compare-runs.js';
 import { print, printJson, table } from '../console.js';
-import { addRehearsalFlags, configOrigin, flagOrigin, flagsGiven, layersOf, runBase, type Rehearsal } from '../command-settings.js';
+import {
+  addRehearsalFlags,
+  configOrigin,
+  flagOrigin,
+  flagsGiven,
+  layersOf,
+  runBase,
+  type Rehearsal,
+} from '../command-settings.js';
 import { readConfig } from '../config-file.js';
 import type { SettingsLayer } from '../explain-config.js';
 import { exitCodes, UsageError } from '../failure.js';
 import { addSettingFlags, flagOf } from '../flags.js';
 import { presets } from '../presets.js';
 import { percent } from '../progress.js';
-import { compareSchema, policiesSchema, settingGroups, settingKeys, type GivenComparison, type GivenSettings } from '../settings.js';
+import {
+  compareSchema,
+  policiesSchema,
+  settingGroups,
+  settingKeys,
+  type GivenComparison,
+  type GivenSettings,
+} from '../settings.js';
 import { didYouMean } from '../suggest.js';
 
 const keys = [...settingKeys.filter((key) => key !== 'policy'), 'policies'];
@@ -79,7 +94,7 @@ async function rehearse(given: GivenComparison, name: string, json: boolean): Pr
   if (json) printJson({ dryRun: { runs: plans, runDir } });
   else
     for (const { label, ...plan } of plans) {
-      print(`${label}`);
+      print(label);
       printDryRun(plan);
     }
 }
