@@ -63,6 +63,8 @@ const freeSettings: readonly (keyof GivenSettings)[] = [
   'dataDir',
   'name',
   'runDir',
+  'tensorboard',
+  'csv',
 ];
 
 /**
@@ -88,6 +90,7 @@ export async function trainRun(options: TrainRunOptions): Promise<RunOutcome> {
       ...(settings.checkpointMinutes !== undefined && { checkpointMinutes: settings.checkpointMinutes }),
       ...(settings.keepBest !== undefined &&
         settings.keepBest > 0 && { keepBest: { count: settings.keepBest, metric: settings.evalMetric ?? 'testTop1' } }),
+      logs: { tensorboard: settings.tensorboard === true, csv: settings.csv === true },
       ...(resume && { resume: { ...resume, free: freeSettings } }),
       about: {
         model: settings.model,

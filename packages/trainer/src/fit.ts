@@ -106,7 +106,10 @@ export async function fit<S extends PolicyState = PolicyState>(options: FitOptio
       history.push(row);
       options.onMetrics?.(row);
       options.onTiming?.(timingRow(position(), watch));
-      for (const part of parts) stopped ??= (await part.afterEvaluation?.(row))?.stop ?? null;
+      for (const part of parts) {
+        const answer = await part.afterEvaluation?.(row);
+        stopped ??= answer?.stop ?? null;
+      }
     });
   const measureIfDue = async (): Promise<void> => {
     if (clock.now() < nextEvaluation) return;

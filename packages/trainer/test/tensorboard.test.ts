@@ -3,10 +3,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { lacks } from '@polder/testkit';
-import { createEventFile } from '@polder/trainer/node';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { crc32c } from '../src/node/event-file.js';
+import { createEventFile, type Row } from '../src/node/tensorboard.js';
 
 let folder: string;
 beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'polder-board-'))));
@@ -95,6 +95,8 @@ function readEvents(file: string): Read[] {
   return events;
 }
 
+/** A row of any kind. */
+const rowOf = (fields: Readonly<Record<string, unknown>> & { readonly step: number }): Row => fields;
 const stepRow = (step: number, loss: number | null) => ({ step, epoch: step / 4, passes: 2 * step, loss });
 
 describe('crc32c', () => {
@@ -119,9 +121,9 @@ describe('createEventFile', () => {
   it('writes rows as scalars at their steps, by kind, as another parser reads them', () => {
     const file = createEventFile(folder, { now: () => 1_700_000_000_500 });
     file.row(stepRow(3, 0.5));
-    file.row({ step: 2 ** 40 + 5, epoch: 1, passes: 8, testTop1: 0.25, testLoss: null });
-    file.row({ step: 4, lambdaMax: -1.5 });
-    file.row({ step: 4, imagesPerSecond: 100, time: '2026-01-01' });
+    file.row(rowOf({ step: 2 ** 40 + 5, epoch: 1, passes: 8, testTop1: 0.25, testLoss: null }));
+    file.row(rowOf({ step: 4, lambdaMax: -1.5 }));
+    file.row(rowOf({ step: 4, imagesPerSecond: 100, time: '2026-01-01' }));
     file.close();
     const [first, ...rows] = readEvents(file.path);
     expect(first).toMatchObject({ wallTime: 1_700_000_000.5, version: 'brain.Event:2', scalars: {} });
@@ -157,6 +159,17 @@ describe('createEventFile', () => {
   });
 });
 
+it('says everything where earlier files are missing', () => {
+  const file = createEventFile(folder, { resumed: [stepRow(1, 1), stepRow(2, 2)] });
+  file.close();
+  expect(readEvents(file.path).map(({ step, scalars }) => [step, scalars['train/loss']])).toEqual([
+    [undefined, undefined],
+    [0, undefined],
+    [1, 1],
+    [2, 2],
+  ]);
+});
+
 const python = [process.env['POLDER_TENSORBOARD_PYTHON'] ?? 'python3'].find(
   (candidate) => spawnSync(candidate, ['-c', 'import tensorboard']).status === 0,
 );
@@ -174,10 +187,10 @@ describe.skipIf(lacks('tensorboard', python !== undefined))("Python's TensorBoar
   it('reads back every scalar, and after a break only what counts', () => {
     const before = createEventFile(folder);
     for (const step of [1, 2, 3, 4]) before.row(stepRow(step, step / 8));
-    before.row({ step: 2, epoch: 0.5, passes: 4, testTop1: 0.5 });
-    before.row({ step: 4, epoch: 1, passes: 8, testTop1: 0.75 });
+    before.row(rowOf({ step: 2, epoch: 0.5, passes: 4, testTop1: 0.5 }));
+    before.row(rowOf({ step: 4, epoch: 1, passes: 8, testTop1: 0.75 }));
     before.close();
-    const kept = [stepRow(1, 1 / 8), stepRow(2, 2 / 8), { step: 2, epoch: 0.5, passes: 4, testTop1: 0.5 }];
+    const kept = [stepRow(1, 1 / 8), stepRow(2, 2 / 8), rowOf({ step: 2, epoch: 0.5, passes: 4, testTop1: 0.5 })];
     const after = createEventFile(folder, { resumed: kept });
     after.row(stepRow(3, null));
     after.row(stepRow(4, 0.5));

@@ -26,5 +26,3 @@ export {
   type ResumeOptions,
   type RunStatus,
 } from './train-in-folder.js';
-export { createEventFile, type EventFile, type EventFileOptions } from './tensorboard.js';
-export { writeMetricsCsv } from './metrics-csv.js';

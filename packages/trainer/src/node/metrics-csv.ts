@@ -1,7 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { writeAtomic } from './atomic-file.js';
-
 /** Columns that are always there, in this order; metrics of the policy follow by name. */
 const columns = [
   'step',
@@ -35,11 +31,6 @@ export function metricsCsv(jsonl: string): string {
   const header = [...fixed, ...others];
   const lines = [header, ...rows.map((row) => header.map((key) => row[key]))];
   return lines.map((line) => `${line.map(cell).join(',')}\r\n`).join('');
-}
-
-/** Writes `metrics.csv` next to a run's `metrics.jsonl`, whole or not at all. Throws what the file system throws. */
-export function writeMetricsCsv(folder: string): void {
-  writeAtomic(join(folder, 'metrics.csv'), metricsCsv(readFileSync(join(folder, 'metrics.jsonl'), 'utf8')));
 }
 
 function cell(value: unknown): string {

@@ -74,6 +74,8 @@ export interface RunFolder {
   removeWeights(name: string): void;
   /** Saves a training, with the logs up to here. */
   save(snapshot: TrainingSnapshot, facts: RunFacts): void;
+  /** Writes something else in the folder. */
+  also<T>(write: () => T): T;
   /** Gives the folder back. */
   close(): void;
 }
@@ -172,6 +174,7 @@ function opened(folder: string, start: Start, release: () => void): RunFolder {
         const logs = { metrics: metrics.sync(), timing: { bytes: timing.sync().bytes } };
         lastCheckpoint = storeState(checkpointsOf(folder), snapshot, facts, logs);
       }),
+    also: writing,
     close() {
       if (!open) return;
       open = false;

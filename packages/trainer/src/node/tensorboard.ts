@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { encodeEvent, type BoardEvent } from './event-file.js';
@@ -12,12 +12,12 @@ export interface EventFile {
 }
 
 /** A row with a step; what is no number is left out, and `null` stands for a number that is not finite. */
-export type Row = Readonly<{ step: number }> & Readonly<Record<string, unknown>>;
+export type Row = Readonly<{ step: number }>;
 
 export interface EventFileOptions {
   /**
    * A run that was broken off goes on: the rows that count so far (`metrics.jsonl` as resumed). What earlier event files
-   * of the folder hold from the last row's step on does not count, and is written again here.
+   * of the folder hold from the last row's step on does not count, and is written again here; without earlier ones, all.
    */
   readonly resumed?: readonly Row[];
   /** Milliseconds since 1970; default: the clock. */
@@ -30,7 +30,7 @@ export interface EventFileOptions {
  */
 export function createEventFile(folder: string, { resumed, now = Date.now }: EventFileOptions = {}): EventFile {
   mkdirSync(folder, { recursive: true });
-  const { path, file } = openNext(folder, Math.floor(now() / 1000));
+  const { path, file, isFirst } = openNext(folder, Math.floor(now() / 1000));
   const write = (event: Omit<BoardEvent, 'wallTime'>): void => {
     const record = encodeEvent({ wallTime: now() / 1000, ...event });
     // A write may take a part only.
@@ -40,9 +40,9 @@ export function createEventFile(folder: string, { resumed, now = Date.now }: Eve
   let open = true;
   write({ version: 'brain.Event:2' });
   if (resumed !== undefined) {
-    const step = Math.max(0, ...resumed.map((row) => row.step));
+    const step = isFirst ? 0 : resumed.reduce((last, row) => Math.max(last, row.step), 0);
     write({ step, restart: true });
-    resumed.filter((row) => row.step === step).forEach(writeRow);
+    resumed.filter((row) => row.step >= step).forEach(writeRow);
   }
   return {
     path,
@@ -50,18 +50,24 @@ export function createEventFile(folder: string, { resumed, now = Date.now }: Eve
     close() {
       if (!open) return;
       open = false;
-      fsyncSync(file);
       closeSync(file);
     },
   };
 }
 
-function openNext(folder: string, second: number): { readonly path: string; readonly file: number } {
+function openNext(
+  folder: string,
+  second: number,
+): { readonly path: string; readonly file: number; readonly isFirst: boolean } {
   const taken = readdirSync(folder).map((name) => Number(/^events\.out\.tfevents\.(\d+)\./.exec(name)?.[1] ?? 0));
   for (let stamp = Math.max(second, 1 + Math.max(0, ...taken)); ; stamp += 1) {
     const name = `events.out.tfevents.${String(stamp).padStart(10, '0')}.${hostname()}.${process.pid}`;
     try {
-      return { path: join(folder, name), file: openSync(join(folder, name), 'ax') };
+      return {
+        path: join(folder, name),
+        file: openSync(join(folder, name), 'ax'),
+        isFirst: taken.every((t) => t === 0),
+      };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }

@@ -11,6 +11,7 @@ import { fit } from '../fit.js';
 import type { TrainingSnapshot } from '../snapshot.js';
 import type { Json } from '../training-part.js';
 import { writeJson } from './atomic-file.js';
+import { openExtraLogs, type ExtraLogs, type LogOptions } from './extra-logs.js';
 import { keepBest, type KeepBestOptions } from './keep-best.js';
 import { FINAL_CHECKPOINT } from './load-run-model.js';
 import { checkpointsOf, createRunFolder, reopenRunFolder, type RunFolder } from './run-folder.js';
@@ -36,6 +37,8 @@ export interface FolderOptions<S extends PolicyState = PolicyState> extends Omit
   readonly checkpointMinutes?: number;
   /** Keeps the weights of the best evaluations. */
   readonly keepBest?: KeepBestOptions;
+  /** Logs for other programs. */
+  readonly logs?: LogOptions;
   /** More entries of `summary.json`. */
   readonly about?: Plain;
   /** Goes on with the run in `folder` instead of starting one. */
@@ -81,10 +84,15 @@ export async function trainInFolder<S extends PolicyState = PolicyState>(
   const config = JSON.parse(JSON.stringify(options.config)) as Plain;
   const resumed = resume === undefined ? undefined : reopen(options, config, resume);
   let folder = resumed?.folder;
+  let logs: ExtraLogs | undefined;
+  const openLogs = (run: RunFolder, isResumed: boolean): void => {
+    if (options.logs !== undefined) logs = run.also(() => openExtraLogs(run.path, options.logs ?? {}, isResumed));
+  };
   const open = (): RunFolder => {
     if (folder !== undefined) return folder;
     const path = typeof options.folder === 'string' ? options.folder : options.folder();
     folder = createRunFolder(path, config, options.files);
+    openLogs(folder, false);
     options.onOpen?.(folder.path, undefined);
     return folder;
   };
@@ -102,6 +110,7 @@ export async function trainInFolder<S extends PolicyState = PolicyState>(
     options.keepBest && keepBest(options.keepBest, { write, remove: (name) => open().removeWeights(name) }, parts);
 
   try {
+    if (resumed !== undefined) openLogs(resumed.folder, true);
     const { summary, timing } = await fit({
       ...options,
       parts: [...parts, ...(best === undefined ? [] : [best])],
@@ -123,10 +132,12 @@ export async function trainInFolder<S extends PolicyState = PolicyState>(
       },
       onMetrics(row) {
         open().metrics(row);
+        open().also(() => logs?.metrics(row));
         options.onMetrics?.(row);
       },
       onTiming(row) {
         open().timing(row);
+        open().also(() => logs?.timing(row));
         options.onTiming?.(row);
       },
       onProgress(progress) {
@@ -146,14 +157,16 @@ export async function trainInFolder<S extends PolicyState = PolicyState>(
       ...(backends.length > 1 && { backends: backends.join(', ') }),
     };
     await write(FINAL_CHECKPOINT, summary.steps, {});
+    open().also(() => logs?.finish());
     // Last: a summary says that the rest is there.
     open().summary(written);
     return { summary, timing, folder: open().path, written };
   } catch (error) {
     const known = named(error, folder);
-    if (folder !== undefined) recordFailure(folder, known, options.signal);
+    if (folder !== undefined) recordFailure(folder, known, options.signal, logs);
     throw known;
   } finally {
+    logs?.close();
     folder?.close();
   }
 }
@@ -244,7 +257,7 @@ function named(error: unknown, folder: RunFolder | undefined): unknown {
   return new DivergedError({ ...error, checkpoint });
 }
 
-function recordFailure(folder: RunFolder, error: unknown, signal: AbortSignal | undefined): void {
+function recordFailure(folder: RunFolder, error: unknown, signal: AbortSignal | undefined, logs?: ExtraLogs): void {
   const status =
     error instanceof DivergedError
       ? 'diverged'
@@ -253,6 +266,7 @@ function recordFailure(folder: RunFolder, error: unknown, signal: AbortSignal | 
         : 'failed';
   try {
     folder.summary({ status, message: error instanceof Error ? error.message : String(error) });
+    logs?.finish();
   } catch {
     // The disk that failed the run fails this too; the error on its way to the user is the one that matters.
   }
