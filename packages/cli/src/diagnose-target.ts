@@ -1,12 +1,10 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import { createModel } from '@polder/models';
-import { loadModelFile, loadRunModel } from '@polder/trainer/node';
+import { loadModelFile } from '@polder/trainer/node';
 import { UsageError } from './failure.js';
-import { checkSettings } from './check-settings.js';
-import { configOrigin } from './command-settings.js';
-import { settingKeys, settingsSchema, type GivenSettings } from './settings.js';
+import { openRunModel } from './run-model.js';
+import type { GivenSettings } from './settings.js';
 
 /** What is measured: a model, and what is known of how it was trained. */
 export interface DiagnoseTarget {
@@ -30,20 +28,11 @@ export function kindOfTarget(path: string): 'run' | 'model' {
   throw new UsageError(`${path} is no run folder (a run has a metrics.jsonl).${inside}`);
 }
 
-/** The settings that a run was trained with. */
-function settingsOfRun(config: Readonly<Record<string, unknown>>, folder: string): GivenSettings {
-  return checkSettings(settingsSchema, config, configOrigin(join(folder, 'config.json'), settingKeys));
-}
-
 /** Loads a run's network as training left it. */
 export async function openRun(folder: string): Promise<DiagnoseTarget> {
-  const { model, metadata, config } = await loadRunModel(folder, ({ model: id, classes, inputShape, seed }, given) => {
-    const { shortcut } = settingsOfRun(given, folder);
-    return createModel(id, { classes, inputShape, seed, ...(shortcut !== undefined && { shortcut }) });
-  });
-  const settings = settingsOfRun(config, folder);
-  const title = `${metadata.model} with ${settings.policy ?? 'none'}, step ${metadata.step}`;
-  return { title, model, outputs: 'logits', settings, step: metadata.step };
+  const { model, settings, step } = await openRunModel(folder);
+  const title = `${settings.model ?? 'network'} with ${settings.policy ?? 'none'}, step ${step}`;
+  return { title, model, outputs: 'logits', settings, step };
 }
 
 /** Loads any `tf.LayersModel`. What its outputs are is told by its last layer, unless said. */

@@ -98,7 +98,7 @@ export function decodeCheckpoint(bytes: Uint8Array, file: string): Checkpoint {
  * Sets all weights of a model from a checkpoint. Names, types and shapes are checked before a weight is touched. Throws
  * {@link CheckpointError} for weights of another network.
  */
-export function assignCheckpoint(model: LayersModel, { tensors }: Checkpoint, file: string): void {
+export function assignCheckpoint(model: LayersModel, { tensors }: Pick<Checkpoint, 'tensors'>, file: string): void {
   const slots = weightsOf(model);
   const problems = [
     ...Array.from(slots).flatMap(([name, variable]) => misfit(name, tensors.get(name), variable.shape)),

@@ -110,7 +110,9 @@ describe('loadRunModel', () => {
     const folder = createRunFolder(join(base, 'r'), { model: 'small', units: 6 });
     folder.weights('final', await encodeCheckpoint(trained, metadata));
     folder.close();
-    const loaded = await loadRunModel(join(base, 'r'), ({ seed }, config) => net(seed, config['units'] as number));
+    const loaded = await loadRunModel(join(base, 'r'), (metadata, config) =>
+      net(metadata!.seed, config['units'] as number),
+    );
     expect(values(loaded.model)).toEqual(values(trained));
     expect(loaded.metadata).toEqual(metadata);
   });

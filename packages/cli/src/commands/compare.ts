@@ -57,7 +57,7 @@ export function addCompare(program: Command): void {
     const fromFile = checkSettings(compareSchema, settings, configOrigin(config ?? '', keys));
     const given = withOneLength(fromPreset, { ...fromFile, ...fromFlags });
     if (rehearsal.explainConfig === true) {
-      const layers = layersOf(fromFlags as GivenSettings, fromFile as GivenSettings, config, lines);
+      const layers = layersOf(fromFlags, fromFile, config, lines);
       const presetLayer = { settings: fromPreset as GivenSettings, origin: () => `preset ${preset}` };
       await explain(given, [...layers, presetLayer], rehearsal.json === true);
     } else if (rehearsal.dryRun === true) await rehearse(given, preset ?? 'compare', rehearsal.json === true);

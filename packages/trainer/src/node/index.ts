@@ -1,4 +1,11 @@
-export { FINAL_CHECKPOINT, loadRunModel, type RunModel } from './load-run-model.js';
+export {
+  FINAL_CHECKPOINT,
+  loadRunModel,
+  readRunCheckpoint,
+  type CreateNetwork,
+  type RunCheckpoint,
+  type RunModel,
+} from './load-run-model.js';
 export {
   createFileModel,
   loadModelFile,
