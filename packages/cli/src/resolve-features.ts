@@ -40,7 +40,7 @@ export function resolveFeatures(
     const key = is(given) ? undefined : keys.find((k) => given[k] !== undefined && given[k] !== false);
     if (key !== undefined) throw new UsageError(`"${key}" has no effect without ${name}. Leave it out, or set that.`);
   }
-  const { mixup = 0, cutmix = 0, onNonfinite = 'skip', monitor = 'testTop1' } = given;
+  const { mixup = 0, cutmix = 0, onNonfinite = 'skip', monitor = given.evalMetric ?? 'testTop1' } = given;
   if (given.patience !== undefined && monitor.startsWith('ema') && given.modelEma !== true)
     throw new UsageError(`--monitor ${monitor} needs --model-ema.`);
   return {

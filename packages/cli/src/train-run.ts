@@ -11,8 +11,15 @@ import {
   type Policy,
   type Schedule,
 } from '@polder/core';
-import { flip, paddedCrop, type Augmentation } from '@polder/data';
-import { planTraining, type EvaluationRow, type FitOptions, type RunSummary, type TrainingPlan } from '@polder/trainer';
+import { flip, paddedCrop, type Augmentation, type Dataset } from '@polder/data';
+import {
+  planTraining,
+  type EvaluationRow,
+  type FitOptions,
+  type RunSummary,
+  type TrainingPart,
+  type TrainingPlan,
+} from '@polder/trainer';
 import { trainInFolder } from '@polder/trainer/node';
 import { TOPOLOGY_FILE, type Network } from './network.js';
 import type { ProgressView } from './progress.js';
@@ -74,6 +81,7 @@ const freeSettings: readonly (keyof GivenSettings)[] = [
 export async function trainRun(options: TrainRunOptions): Promise<RunOutcome> {
   const { settings, network, policy, backend, data, claimFolder, resume, view, signal } = options;
   const shape = { classes: data.train.classes.length, inputShape: [...data.train.shape], seed: settings.seed };
+  const fitted = fitSettings(settings, planTraining(settings, data.train.length, settings.batch));
   const model = await network.create(shape);
   try {
     const { written, folder } = await trainInFolder({
@@ -82,7 +90,8 @@ export async function trainRun(options: TrainRunOptions): Promise<RunOutcome> {
       policy,
       train: data.train,
       test: data.test,
-      ...fitSettings(settings, planTraining(settings, data.train.length, settings.batch)),
+      ...fitted,
+      parts: [...fitted.parts, ...(await curvatureParts(settings, model, data.train, signal))],
       folder: claimFolder,
       config: settings,
       files: network.topology === undefined ? {} : { [TOPOLOGY_FILE]: network.topology },
@@ -116,7 +125,7 @@ export async function trainRun(options: TrainRunOptions): Promise<RunOutcome> {
   }
 }
 
-type SettingsOfFit = Omit<FitOptions, 'model' | 'policy' | 'train' | 'test'>;
+type SettingsOfFit = Omit<FitOptions, 'model' | 'policy' | 'train' | 'test'> & ReturnType<typeof trainingFeatures>;
 
 function fitSettings(settings: RunSettings, plan: TrainingPlan): SettingsOfFit {
   const { epochs, passBudget, fairPasses, trainEval, clipGrad, microBatches, perturbation, smoothing } = settings;
@@ -139,6 +148,18 @@ function fitSettings(settings: RunSettings, plan: TrainingPlan): SettingsOfFit {
     samGap: { rho: settings.gapRho, examples: settings.gapExamples },
     ...trainingFeatures(settings),
   };
+}
+
+/** What measures curvature along the training, where that is wanted; loaded only then. */
+async function curvatureParts(
+  { curvatureEvery: every, curvatureExamples: examples = 128, curvatureAlso: also = [], batch, seed }: RunSettings,
+  model: tf.LayersModel,
+  train: Dataset,
+  signal: AbortSignal,
+): Promise<readonly TrainingPart[]> {
+  if (every === undefined) return [];
+  const { curvaturePart } = await import('./curvature-part.js');
+  return [curvaturePart({ model, train, every, examples, batchSize: batch, seed, also, signal })];
 }
 
 function augmentation({ augment }: RunSettings): readonly Augmentation[] {
