@@ -94,7 +94,8 @@ export async function trainRun(options: TrainRunOptions): Promise<RunOutcome> {
       parts: [...fitted.parts, ...(await curvatureParts(settings, model, data.train, signal))],
       folder: claimFolder,
       config: settings,
-      files: network.topology === undefined ? {} : { [TOPOLOGY_FILE]: network.topology },
+      // A file's network: neither its layers nor its first weights follow from the settings.
+      ...(network.topology && { files: { [TOPOLOGY_FILE]: network.topology }, keepInitial: true }),
       ...(settings.checkpointEvery !== undefined && { checkpointEvery: settings.checkpointEvery }),
       ...(settings.checkpointMinutes !== undefined && { checkpointMinutes: settings.checkpointMinutes }),
       ...(settings.keepBest !== undefined &&

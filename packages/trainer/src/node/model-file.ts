@@ -61,7 +61,9 @@ export async function createFileModel(
   { logits = false }: { readonly logits?: boolean } = {},
 ): Promise<LayersModel> {
   const modelTopology = logits ? withoutSoftmax(topology) : topology;
-  const artifacts = { modelTopology, weightSpecs: [...weightSpecs], weightData } as io.ModelArtifacts;
+  // Without weights tfjs initialises them by itself; with an empty list of them it refuses.
+  const weights = weightSpecs.length === 0 ? {} : { weightSpecs: [...weightSpecs], weightData };
+  const artifacts = { modelTopology, ...weights } as io.ModelArtifacts;
   try {
     return await loadLayersModel({ load: () => Promise.resolve(artifacts) });
   } catch (error) {

@@ -84,7 +84,11 @@ export interface RunFolder {
  * Makes a run folder, with its parents, writes `config.json`, and before it `files`. The folder must be absent or empty,
  * so that no run mixes with another, and is this process's until it is closed.
  */
-export function createRunFolder(path: string, config: object, files: Readonly<Record<string, object>> = {}): RunFolder {
+export function createRunFolder(
+  path: string,
+  config: object,
+  files: Readonly<Record<string, object | Uint8Array>> = {},
+): RunFolder {
   const folder = resolve(path);
   checkRunFolder(folder);
   return guarded(folder, () => {
@@ -92,7 +96,12 @@ export function createRunFolder(path: string, config: object, files: Readonly<Re
     return claimed(folder, () => {
       // Looked at again under the claim: another process may have been here first.
       checkFree(folder);
-      for (const [name, content] of Object.entries(files)) writeJson(join(folder, name), content);
+      for (const [name, content] of Object.entries(files)) {
+        const file = join(folder, name);
+        makeFolder(dirname(file));
+        if (content instanceof Uint8Array) writeAtomic(file, content);
+        else writeJson(file, content);
+      }
       writeJson(join(folder, 'config.json'), config);
     });
   });

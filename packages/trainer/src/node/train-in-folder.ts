@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
+import type { LayersModel } from '@tensorflow/tfjs-layers';
 import type { PolicyState } from '@polder/core';
 import type { Dataset } from '@polder/data';
-import { encodeCheckpoint } from '../checkpoint.js';
+import { assignCheckpoint, decodeCheckpoint, encodeCheckpoint } from '../checkpoint.js';
 import { CheckpointError, DivergedError, SettingChangedError } from '../errors.js';
 import type { FitOptions, FitResult } from '../fit-options.js';
 import { fit } from '../fit.js';
@@ -32,6 +33,11 @@ export interface FolderOptions<S extends PolicyState = PolicyState> extends Omit
   readonly modelId: string;
   /** More files that the folder begins with, by name. */
   readonly files?: Readonly<Record<string, object>>;
+  /**
+   * Keeps the weights that the run starts with, as `checkpoints/initial.safetensors`: for a network that cannot be made
+   * with the same ones again, so that a run which was killed before its first checkpoint can start again.
+   */
+  readonly keepInitial?: boolean;
   /** Steps between checkpoints, and minutes; with neither there is one every {@link defaultMinutes}. */
   readonly checkpointEvery?: number;
   readonly checkpointMinutes?: number;
@@ -82,8 +88,8 @@ export async function trainInFolder<S extends PolicyState = PolicyState>(
 ): Promise<FolderResult> {
   const { model, train, seed, modelId, resume, parts = [], checkpointEvery, checkpointMinutes } = options;
   const config = JSON.parse(JSON.stringify(options.config)) as Plain;
-  const resumed = resume === undefined ? undefined : reopen(options, config, resume);
-  let folder = resumed?.folder;
+  let folder: RunFolder | undefined;
+  let facts: RunFacts | undefined;
   let logs: ExtraLogs | undefined;
   const openLogs = (run: RunFolder, isResumed: boolean): void => {
     if (options.logs !== undefined) logs = run.also(() => openExtraLogs(run.path, options.logs ?? {}, isResumed));
@@ -91,12 +97,11 @@ export async function trainInFolder<S extends PolicyState = PolicyState>(
   const open = (): RunFolder => {
     if (folder !== undefined) return folder;
     const path = typeof options.folder === 'string' ? options.folder : options.folder();
-    folder = createRunFolder(path, config, options.files);
+    folder = createRunFolder(path, config, { ...options.files, ...(initial && { [INITIAL]: initial }) });
     openLogs(folder, false);
     options.onOpen?.(folder.path, undefined);
     return folder;
   };
-  let facts = resumed?.facts;
   const save = (snapshot: TrainingSnapshot): void => {
     facts ??= { config, data: fingerprint(options), backends: [tf.getBackend()], resumes: 0 };
     open().save(snapshot, facts);
@@ -104,13 +109,20 @@ export async function trainInFolder<S extends PolicyState = PolicyState>(
   const metadata = (step: number): Parameters<typeof encodeCheckpoint>[1] => {
     return { model: modelId, classes: train.classes.length, inputShape: train.shape, seed, step };
   };
+  const initial =
+    options.keepInitial === true && resume === undefined ? await encodeCheckpoint(model, metadata(0)) : undefined;
   const write = async (name: string, step: number, others: Readonly<Record<string, tf.Tensor>>): Promise<void> =>
     open().weights(name, await encodeCheckpoint(model, metadata(step), others));
   const best =
     options.keepBest && keepBest(options.keepBest, { write, remove: (name) => open().removeWeights(name) }, parts);
 
+  const resumed = resume === undefined ? undefined : reopen(options, config, resume);
   try {
-    if (resumed !== undefined) openLogs(resumed.folder, true);
+    if (resumed !== undefined) {
+      ({ folder, facts } = resumed);
+      openLogs(folder, true);
+      if (resumed.state === undefined) restoreInitial(model, folder.path);
+    }
     const { summary, timing } = await fit({
       ...options,
       parts: [...parts, ...(best === undefined ? [] : [best])],
@@ -206,6 +218,14 @@ function reopen<S extends PolicyState>(options: FolderOptions<S>, config: Plain,
     resumes: resumes + 1,
   };
   return { folder, state, facts };
+}
+
+const INITIAL = 'checkpoints/initial.safetensors';
+
+/** For a run that starts again, the weights that it started with, where it keeps them. */
+function restoreInitial(model: LayersModel, folder: string): void {
+  const file = join(folder, INITIAL);
+  if (existsSync(file)) assignCheckpoint(model, decodeCheckpoint(readFileSync(file), file), file);
 }
 
 /** The state to go on from; undefined for a run that was broken off before its first checkpoint. */
