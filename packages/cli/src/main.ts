@@ -4,6 +4,7 @@ import { addBench } from './commands/bench.js';
 import { addCompare } from './commands/compare.js';
 import { addData } from './commands/data.js';
 import { addDiagnose } from './commands/diagnose.js';
+import { addEval } from './commands/eval.js';
 import { addHelp } from './commands/help.js';
 import { addInit } from './commands/init.js';
 import { addModels } from './commands/models.js';
@@ -50,6 +51,7 @@ export function createProgram(): Command {
   addTrain(program);
   addResume(program);
   addCompare(program);
+  addEval(program);
   addDiagnose(program);
   addReport(program);
   addReproduce(program);

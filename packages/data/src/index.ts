@@ -50,6 +50,7 @@ export {
   type Corruption,
   type Severity,
 } from './corruptions/corrupt.js';
+export { corruptedSet } from './corruptions/corrupted-set.js';
 export { meanCorruptionError, type CorruptionErrors, type CorruptionSummary } from './corruptions/mce.js';
 export { parseCifarC } from './formats/cifar-c.js';
 export { decodePng } from './formats/png.js';

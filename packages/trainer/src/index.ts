@@ -17,6 +17,12 @@ export {
 export { earlyStopping, type EarlyStoppingOptions, type Monitor } from './early-stopping.js';
 export { weightAverage, type WeightAverageOptions } from './ema.js';
 export { evaluate, type EvaluateOptions, type EvaluationResult } from './evaluate.js';
+export {
+  evaluateCorruptions,
+  type CorruptionEvaluation,
+  type CorruptionOptions,
+  type CorruptionRow,
+} from './evaluate-corruptions.js';
 export { fit } from './fit.js';
 export type {
   CheckpointOccasion,
