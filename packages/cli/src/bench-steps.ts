@@ -1,82 +1,182 @@
-import * as tf from '@tensorflow/tfjs';
-import { sgd, trainStep } from '@polder/core';
-import { batches, shapes } from '@polder/data';
-import { createModel } from '@polder/models';
-import { crossEntropyLoss, toTensors, trainableVariables } from '@polder/trainer';
-import { UsageError } from './failure.js';
-import { choosePolicy } from './policies.js';
+import type { StartedBackend } from '@polder/backends';
+import { openByteMeter, residentPeak, type ByteMeter } from './bench-memory.js';
+import { openStockSteps } from './bench-stock.js';
+import { openWorkload, type Variant, type Workload } from './bench-variant.js';
 
 /** What to time. */
 export interface BenchOptions {
   readonly model: string;
   readonly batch: number;
   readonly policies: readonly string[];
-  /** How long to time each policy. */
+  readonly backend: StartedBackend;
+  /** The threads asked for, if any: other processes are started with them too. */
+  readonly threads?: number;
+  /** How long to time each policy, on average. */
   readonly seconds: number;
+  /** Also times stock tfjs on wasm, in a process of its own, in turn with ours. */
+  readonly stock: boolean;
+  readonly onProgress: (message: string) => void;
 }
 
-/** One policy's times over whole steps: forward, backward, update. */
-export interface BenchResult {
+/** One policy's training steps: forward, backward, update. */
+export interface BenchRow {
   readonly policy: string;
-  /** Gradient passes of a timed step. */
-  readonly passesPerStep: number;
-  readonly steps: number;
-  readonly medianMs: number;
-  readonly bestMs: number;
-  /** Examples a second at the median, however many passes each takes. */
+  readonly backend: string;
+  readonly threads: number;
+  /** `captured` as one graph, or `eager: ` and why. */
+  readonly capture: string;
+  readonly msPerStepMin: number;
+  readonly msPerStepMedian: number;
+  /** Examples a second at the minimum, however many passes each takes. */
   readonly imagesPerSecond: number;
+  readonly passesPerStep: number;
+  /** The minimum over that of plain descent, which is timed even where no row asks for it. */
+  readonly ratioToPlain: number;
+  /** See peakBytesOf; null where it cannot be told. */
+  readonly peakBytes: number | null;
 }
 
-/** Steps before the clock starts: kernels are compiled and plans made in them, and SA-SAM's first is a short one. */
-const warmUpSteps = 3;
+const plain = 'none';
+const fewestRounds = 5;
+/** A step of stock tfjs takes as long as ten of ours. */
+const roundsPerStockStep = 6;
 
-/** Times training steps on the current backend, on one batch of the offline set that lies on the device already. */
-export async function benchSteps({ model: id, batch: size, policies, seconds }: BenchOptions): Promise<BenchResult[]> {
-  if (!(seconds > 0 && Number.isFinite(seconds)))
-    throw new UsageError(`--seconds: expected a number above 0, got "${seconds}".`);
-  const chosen = policies.map((policy) => choosePolicy({ policy }).policy);
-  const { train } = shapes({ train: size, test: 1, seed: 0 });
-  const results: BenchResult[] = [];
-  for (const policy of chosen) {
-    const model = createModel(id, { seed: 0, classes: train.classes.length, inputShape: [...train.shape] });
-    const [first] = batches(train, { batchSize: size, seed: 0, epoch: 0 });
-    const batch = toTensors(first!, train);
-    const step = trainStep({
-      loss: crossEntropyLoss(model, 0),
-      variables: trainableVariables(model),
-      policy,
-      optimizer: sgd({ learningRate: 0.01, momentum: policy.setsLearningRate === true ? 0 : 0.9 }),
-    });
-    const timeOne = async (): Promise<{ readonly ms: number; readonly passes: number }> => {
-      const start = performance.now();
-      const { loss, finite, metrics, passes } = step(batch);
-      // A backend that works asynchronously is done only when a result can be read.
-      await loss.data();
-      const ms = performance.now() - start;
-      tf.dispose([loss, finite, metrics]);
-      return { ms, passes };
-    };
-    for (let i = 0; i < warmUpSteps; i += 1) await timeOne();
-    const times: number[] = [];
-    let passes = 0;
-    for (const start = performance.now(); performance.now() - start < seconds * 1000;) {
-      const timed = await timeOne();
-      times.push(timed.ms);
-      passes += timed.passes;
+/**
+ * Times the training steps of several policies on one network, in turn: A B C A B C …, so that what else the machine does
+ * hits all alike, and takes the minimum of each.
+ */
+export async function benchSteps(options: BenchOptions): Promise<readonly BenchRow[]> {
+  const { policies, backend, seconds, onProgress } = options;
+  const timed = [...new Set([...policies, plain])];
+  onProgress('warming up');
+  const { workload, variants, peaks } = await prepare(options, timed);
+  const stock = options.stock ? await openStockSteps(options.batch) : undefined;
+  const times = timed.map((): number[] => []);
+  const passes = timed.map(() => 0);
+  try {
+    const budget = seconds * 1000 * timed.length;
+    let spent = 0;
+    for (let round = 0; round < fewestRounds || spent < budget; round += 1) {
+      for (const [i, variant] of variants.entries()) {
+        const step = await variant.step();
+        times[i]!.push(step.ms);
+        passes[i] = passes[i]! + step.passes;
+        spent += step.ms;
+      }
+      if (round % roundsPerStockStep === 0) await stock?.step();
     }
-    step.dispose();
-    tf.dispose(Object.values(batch));
-    model.dispose();
-    times.sort((a, b) => a - b);
-    const medianMs = times[times.length >> 1]!;
-    results.push({
-      policy: policy.name,
-      passesPerStep: passes / times.length,
-      steps: times.length,
-      medianMs,
-      bestMs: times[0]!,
-      imagesPerSecond: (size * 1000) / medianMs,
-    });
+  } finally {
+    stock?.close();
   }
-  return results;
+  const best = times.map((series) => Math.min(...series));
+  const plainBest = best[timed.indexOf(plain)]!;
+  const rows = policies.map((policy) => {
+    const i = timed.indexOf(policy);
+    return rowOf({
+      policy,
+      backend: backend.backend,
+      threads: backend.threads,
+      capture: variants[i]!.capture(),
+      series: times[i]!,
+      batch: options.batch,
+      plainBest,
+      passesPerStep: passes[i]! / times[i]!.length,
+      peakBytes: peaks[i]!,
+    });
+  });
+  for (const variant of variants) variant.dispose();
+  workload.dispose();
+  if (stock === undefined) return rows;
+  const about = 'eager: stock tfjs with a shimmed filter gradient, forward and backward without an update';
+  const { times: series } = stock;
+  const fixed = { policy: 'stock', backend: 'wasm', threads: 1, capture: about, passesPerStep: 1, peakBytes: null };
+  return [...rows, rowOf({ ...fixed, series, batch: options.batch, plainBest })];
+}
+
+interface Timed extends Omit<BenchRow, 'msPerStepMin' | 'msPerStepMedian' | 'imagesPerSecond' | 'ratioToPlain'> {
+  /** Milliseconds of each step. */
+  readonly series: readonly number[];
+  readonly batch: number;
+  readonly plainBest: number;
+}
+
+function rowOf({
+  policy,
+  backend,
+  threads,
+  capture,
+  series,
+  batch,
+  plainBest,
+  passesPerStep,
+  peakBytes,
+}: Timed): BenchRow {
+  const sorted = [...series].sort((a, b) => a - b);
+  const msPerStepMin = sorted[0]!;
+  return {
+    policy,
+    backend,
+    threads,
+    capture,
+    msPerStepMin,
+    msPerStepMedian: sorted[sorted.length >> 1]!,
+    imagesPerSecond: (batch * 1000) / msPerStepMin,
+    passesPerStep,
+    ratioToPlain: msPerStepMin / plainBest,
+    peakBytes,
+  };
+}
+
+interface Prepared {
+  readonly workload: Workload;
+  readonly variants: readonly Variant[];
+  /** Of each variant. */
+  readonly peaks: readonly (number | null)[];
+}
+
+/** Makes everything, warms it up, and measures its memory. */
+async function prepare(options: BenchOptions, policies: readonly string[]): Promise<Prepared> {
+  const meter = openByteMeter();
+  if (meter !== undefined) return prepareMetered(options, policies, meter);
+  const peaks: (number | null)[] = [];
+  for (const policy of policies) {
+    options.onProgress(`measuring the memory of ${policy}`);
+    const { model, batch, threads } = options;
+    const lone = { model, batch, policy, backend: options.backend.backend, ...(threads !== undefined && { threads }) };
+    peaks.push((await residentPeak(lone)) ?? null);
+  }
+  const workload = openWorkload(options.model, options.batch);
+  const variants = policies.map((policy) => workload.variant(policy));
+  for (const variant of variants) await variant.warmUp();
+  return { workload, variants, peaks };
+}
+
+async function prepareMetered(
+  { model, batch }: BenchOptions,
+  policies: readonly string[],
+  meter: ByteMeter,
+): Promise<Prepared> {
+  const before = meter.live();
+  const workload = openWorkload(model, batch);
+  const network = meter.live() - before;
+  const slots: number[] = [];
+  const variants = policies.map((policy) => {
+    const without = meter.live();
+    const variant = workload.variant(policy);
+    slots.push(meter.live() - without);
+    return variant;
+  });
+  const made = meter.live();
+  for (const variant of variants) await variant.warmUp();
+  // Tables and scratch memory of the kernels, which stay.
+  const scratch = meter.live() - made;
+  const peaks: number[] = [];
+  for (const [i, variant] of variants.entries()) {
+    const resting = meter.live();
+    meter.takePeak();
+    await variant.step();
+    peaks.push(network + slots[i]! + scratch + meter.takePeak() - resting);
+  }
+  meter.stop();
+  return { workload, variants, peaks };
 }

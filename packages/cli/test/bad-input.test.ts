@@ -320,6 +320,26 @@ const cases: readonly BadInput[] = [
   },
   { title: 'an unknown part of bench', args: ['bench', 'dta'], code: 2, says: ['too many arguments'] },
   {
+    title: 'a bench of no time',
+    args: ['bench', '--seconds', '0'],
+    code: 2,
+    says: ['--seconds: expected a number above 0'],
+  },
+  { title: 'a bench on half a thread', args: ['bench', '--threads', '0.5'], code: 2, says: ['from 1 to 8, got "0.5"'] },
+  {
+    title: 'a bench of an unknown network',
+    args: ['bench', 'step', '--model', 'resnet21'],
+    code: 2,
+    says: ['resnet20'],
+  },
+  {
+    title: 'the stock baseline beside another network',
+    args: ['bench', 'step', '--baseline', 'stock', '--model', 'vit'],
+    code: 2,
+    says: ['--baseline stock is a resnet20'],
+  },
+  { title: 'a soak too short to tell', args: ['bench', 'soak', '--steps', '999'], code: 2, says: ['at least 1000'] },
+  {
     title: 'golden Hessians that are not there',
     args: ['bench', 'diagnostics', '--goldens', 'nowhere'],
     code: 2,

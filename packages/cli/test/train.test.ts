@@ -232,13 +232,6 @@ describe('what else there is', patience, () => {
     });
   });
 
-  it('times steps', async () => {
-    const args = ['bench', '--model', 'mlp', '--batch', '8', '--policies', 'none,sam', '--seconds', '0.2', '--json'];
-    const { results } = JSON.parse((await polder(args)).stdout) as { results: Record<string, number>[] };
-    expect(results.map(({ passesPerStep }) => passesPerStep)).toEqual([1, 2]);
-    expect(results.every((row) => row['imagesPerSecond']! > 0 && row['bestMs']! <= row['medianMs']!)).toBe(true);
-  });
-
   it('reports on runs made before', async () => {
     await inTemporaryFolder(async (cwd) => {
       for (const name of ['a', 'b'])
