@@ -100,3 +100,20 @@ export class WeightsError extends Error {
 function shortened(names: readonly string[]): string {
   return names.length <= 3 ? names.join(', ') : `${names.slice(0, 3).join(', ')}, …`;
 }
+
+/** Thrown for a network that cannot be written in TensorFlow.js's own layers. */
+export class PlainLayersError extends Error {
+  readonly model: string;
+  /** Those that have no counterpart. */
+  readonly layers: readonly string[];
+  constructor(model: string, layers: readonly string[]) {
+    const shown = layers.slice(0, 3).join(', ') + (layers.length > 3 ? ` and ${layers.length - 3} more` : '');
+    super(
+      `"${model}" cannot be written in TensorFlow.js's own layers: ${shown} ${layers.length === 1 ? 'has' : 'have'} no ` +
+        'counterpart there. Save it as it is, and import @polder/models where it is loaded.',
+    );
+    this.name = 'PlainLayersError';
+    this.model = model;
+    this.layers = layers;
+  }
+}

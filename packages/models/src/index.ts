@@ -1,9 +1,10 @@
 export { createModel, describeModel, modelIds, type CreateModelOptions } from './catalog.js';
-export { ModelOptionError, UnknownModelError, WeightsError, type WeightsProblems } from './errors.js';
+export { ModelOptionError, PlainLayersError, UnknownModelError, WeightsError, type WeightsProblems } from './errors.js';
 export { lenet5 } from './lenet.js';
 export { mlp, type MlpOptions } from './mlp.js';
 export type { ModelDescription } from './network.js';
 export type { CommonOptions } from './options.js';
+export { withPlainLayers } from './plain-layers.js';
 export { pyramidnet110, type PyramidnetOptions } from './pyramidnet.js';
 export { resnetImagenet, type ResnetImagenetOptions } from './resnet-imagenet.js';
 export { resnet, type ResnetOptions } from './resnet.js';
