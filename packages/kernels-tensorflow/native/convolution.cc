@@ -57,26 +57,33 @@ void copy_padded(const Image& image, const Pads& pads, const float* from, float*
   std::memset(to, 0, sizeof(float) * pads.bottom * (left + row + right));
 }
 
-// Calls work(n, image n with its padding) for all images of a part.
-template <typename Work>
-void for_images(const Tensor& images, const Image& image, const Pads& pads, Tensor& scratch, int64_t part,
-                const Range& range, const Work& work) {
-  const int64_t size = padded(image, pads).size();
-  for (int64_t n = range.begin; n < range.end; n++) {
-    const float* source = floats(images) + n * image.size();
-    if (pads.any()) {
-      float* room = floats(scratch) + part * size;
-      copy_padded(image, pads, source, room);
-      source = room;
-    }
-    work(n, source);
-  }
-}
+// Memory for each part: a padded image, and `extra` numbers.
+class Scratch {
+ public:
+  Scratch(const Image& image, const Pads& pads, int64_t extra)
+      : image_(image), pads_(pads), padded_(pads.any() ? padded(image, pads).size() : 0), size_(padded_ + extra) {}
 
-absl::Status scratch_for(OpKernelContext* context, const Image& image, const Pads& pads, int64_t parts, Tensor* out) {
-  const int64_t size = pads.any() ? parts * padded(image, pads).size() : 0;
-  return context->allocate_temp(tensorflow::DT_FLOAT, TensorShape({size}), out);
-}
+  absl::Status allocate(OpKernelContext* context, int64_t parts) {
+    return context->allocate_temp(tensorflow::DT_FLOAT, TensorShape({parts * size_}), &memory_);
+  }
+
+  float* extra(int64_t part) { return floats(memory_) + part * size_ + padded_; }
+
+  // Image n, with its padding.
+  const float* image(const Tensor& images, int64_t n, int64_t part) {
+    const float* source = floats(images) + n * image_.size();
+    if (!pads_.any()) return source;
+    float* room = floats(memory_) + part * size_;
+    copy_padded(image_, pads_, source, room);
+    return room;
+  }
+
+ private:
+  Image image_;
+  Pads pads_;
+  int64_t padded_, size_;
+  Tensor memory_;
+};
 
 ConvShape shape_of(const Window& window, const Image& in, const Pads& pads, int64_t taps, int64_t filter_columns,
                    const Image& out) {
@@ -96,6 +103,43 @@ ConvShape shape_of(const Window& window, const Image& in, const Pads& pads, int6
 Pads pads_of(const Window& w) { return {w.pads[0], w.pads[1], w.pads[2], w.pads[3]}; }
 
 double cost_of(const ConvShape& s) { return static_cast<double>(s.rows) * s.columns * s.channels * s.taps * s.run / 32; }
+
+// Is a window of 3 × 3 that moves by one pixel over such images one for Winograd's algorithm?
+bool winograd_suits(const ConvShape& s, int64_t filter_columns) {
+  return s.taps == 3 && filter_columns == 3 && s.row_step == s.row_stride && s.column_step * 3 == s.run &&
+         s.run % 48 == 0 && s.rows % 2 == 0 && s.columns % 2 == 0;
+}
+
+// A filter ready for images: as it is, or transformed.
+class Taps {
+ public:
+  Taps(const ConvShape& shape, int64_t filter_columns)
+      : shape_(shape), winograd_(winograd_suits(shape, filter_columns)) {}
+
+  int64_t scratch() const { return winograd_ ? 16 * (16 * (shape_.run / 3 + shape_.channels) + 2 * kGap) : 0; }
+
+  absl::Status set(OpKernelContext* context, const float* filter) {
+    filter_ = filter;
+    if (!winograd_) return absl::OkStatus();
+    const int64_t numbers = shape_.run / 3 * shape_.channels;
+    TF_RETURN_IF_ERROR(context->allocate_temp(tensorflow::DT_FLOAT, TensorShape({16 * numbers}), &transformed_));
+    kernels()->winograd_filter(numbers, filter, floats(transformed_));
+    return absl::OkStatus();
+  }
+
+  void run(const float* image, float* scratch, float* y) const {
+    if (winograd_)
+      kernels()->winograd(shape_, image, floats(transformed_), scratch, y);
+    else
+      kernels()->conv(shape_, image, filter_, y);
+  }
+
+ private:
+  ConvShape shape_;
+  bool winograd_;
+  const float* filter_ = nullptr;
+  Tensor transformed_;
+};
 
 bool check(OpKernelContext* context, const Tensor& image, const Tensor& filter, int64_t vectorised) {
   const bool fits = image.dims() == 4 && filter.dims() == 4 && vectorised % 16 == 0 && image.NumElements() > 0 &&
@@ -121,19 +165,52 @@ class Convolution : public OpKernel {
     OP_REQUIRES_OK(context, context->allocate_output(
                                 0, TensorShape({x.dim_size(0), out.rows, out.columns, out.channels}), &y));
     const ConvShape shape = shape_of(window_, in, pads, filter.dim_size(0), filter.dim_size(1), out);
+    Taps taps(shape, filter.dim_size(1));
+    OP_REQUIRES_OK(context, taps.set(context, floats(filter)));
     const int64_t parts = parts_for(x.dim_size(0), cost_of(shape));
-    Tensor scratch;
-    OP_REQUIRES_OK(context, scratch_for(context, in, pads, parts, &scratch));
+    Scratch scratch(in, pads, taps.scratch());
+    OP_REQUIRES_OK(context, scratch.allocate(context, parts));
     for_parts(context, parts, [&](int64_t part) {
-      for_images(x, in, pads, scratch, part, part_of(x.dim_size(0), parts, part),
-                 [&](int64_t n, const float* image) {
-                   kernels()->conv(shape, image, floats(filter), floats(*y) + n * out.size());
-                 });
+      const Range range = part_of(x.dim_size(0), parts, part);
+      for (int64_t n = range.begin; n < range.end; n++)
+        taps.run(scratch.image(x, n, part), scratch.extra(part), floats(*y) + n * out.size());
     });
   }
 
  private:
   Window window_;
+};
+
+// Tiles of an image and of its slope that are multiplied at once.
+constexpr int64_t kSlopeTiles = 64;
+
+// Sums the products of tiles, those of several images together where an image has few.
+class Tiles {
+ public:
+  Tiles(const ConvShape& shape, float* scratch, float* sums)
+      : shape_(shape), v_(scratch), w_(scratch + 16 * (kSlopeTiles * shape.run / 3 + kGap)), sums_(sums) {}
+
+  void add(const float* image, const float* dy) {
+    const int64_t all = shape_.rows / 2 * (shape_.columns / 2);
+    for (int64_t first = 0; first < all;) {
+      const int64_t tiles = std::min(all - first, kSlopeTiles - filled_);
+      kernels()->winograd_input(shape_, image, first, tiles, kSlopeTiles, v_ + filled_ * (shape_.run / 3));
+      kernels()->winograd_slope(shape_, dy, first, tiles, kSlopeTiles, w_ + filled_ * shape_.channels);
+      first += tiles;
+      filled_ += tiles;
+      if (filled_ == kSlopeTiles) finish();
+    }
+  }
+
+  void finish() {
+    if (filled_ > 0) kernels()->winograd_products(shape_, filled_, kSlopeTiles, v_, w_, sums_);
+    filled_ = 0;
+  }
+
+ private:
+  ConvShape shape_;
+  float *v_, *w_, *sums_;
+  int64_t filled_ = 0;
 };
 
 class FilterGradient : public OpKernel {
@@ -152,28 +229,35 @@ class FilterGradient : public OpKernel {
     Tensor* dfilter = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape(shape_), &dfilter));
     const ConvShape shape = shape_of(window_, in, pads, shape_.dim_size(0), shape_.dim_size(1), out);
-    const int64_t size = dfilter->NumElements();
-    // Every part sums into a filter of its own: fewer parts for large filters.
+    const bool winograd = winograd_suits(shape, shape_.dim_size(1));
+    const int64_t numbers = in.channels * out.channels;
+    const int64_t size = winograd ? 16 * numbers : dfilter->NumElements();
+    // Every part sums into memory of its own.
     const int64_t parts = std::min<int64_t>(8, parts_for(x.dim_size(0), cost_of(shape)));
-    Tensor scratch, sums;
-    OP_REQUIRES_OK(context, scratch_for(context, in, pads, parts, &scratch));
-    OP_REQUIRES_OK(context, context->allocate_temp(tensorflow::DT_FLOAT, TensorShape({(parts - 1) * size}), &sums));
-    const auto sum_of = [&](int64_t part) {
-      return part == 0 ? floats(*dfilter) : floats(sums) + (part - 1) * size;
-    };
+    Scratch scratch(in, pads, winograd ? 16 * (kSlopeTiles * (in.channels + out.channels) + 2 * kGap) : 0);
+    Tensor memory;
+    OP_REQUIRES_OK(context, scratch.allocate(context, parts));
+    OP_REQUIRES_OK(context, context->allocate_temp(tensorflow::DT_FLOAT, TensorShape({parts * size}), &memory));
+    float* sums = floats(memory);
     for_parts(context, parts, [&](int64_t part) {
-      float* sum = sum_of(part);
+      float* sum = sums + part * size;
       std::memset(sum, 0, sizeof(float) * size);
-      for_images(x, in, pads, scratch, part, part_of(x.dim_size(0), parts, part),
-                 [&](int64_t n, const float* image) {
-                   kernels()->conv_filter_grad(shape, image, floats(dy) + n * out.size(), sum);
-                 });
+      const Range range = part_of(x.dim_size(0), parts, part);
+      if (winograd) {
+        Tiles tiles(shape, scratch.extra(part), sum);
+        for (int64_t n = range.begin; n < range.end; n++)
+          tiles.add(scratch.image(x, n, part), floats(dy) + n * out.size());
+        tiles.finish();
+      } else {
+        for (int64_t n = range.begin; n < range.end; n++)
+          kernels()->conv_filter_grad(shape, scratch.image(x, n, part), floats(dy) + n * out.size(), sum);
+      }
     });
-    float* total = floats(*dfilter);
-    for (int64_t part = 1; part < parts; part++) {
-      const float* sum = sum_of(part);
-      for (int64_t i = 0; i < size; i++) total[i] += sum[i];
-    }
+    float* total = winograd ? sums : floats(*dfilter);
+    if (!winograd) std::memcpy(total, sums, sizeof(float) * size);
+    for (int64_t part = 1; part < parts; part++)
+      for (int64_t i = 0; i < size; i++) total[i] += sums[part * size + i];
+    if (winograd) kernels()->winograd_filter_grad(numbers, total, floats(*dfilter));
   }
 
  private:
@@ -229,16 +313,16 @@ class InputGradient : public OpKernel {
     const auto [top, bottom] = reach(down, out.rows);
     const auto [left, right] = reach(across, out.columns);
     const Pads pads = {top, bottom, left, right};
-    Tensor packed, scratch;
+    Tensor packed;
     OP_REQUIRES_OK(context, context->allocate_temp(tensorflow::DT_FLOAT, filter.shape(), &packed));
 
-    struct Part {
-      ConvShape shape;
-      const float* filter;
+    struct Piece {
+      Taps taps;
       int64_t from, to;
     };
-    std::vector<Part> pieces;
+    std::vector<Piece> pieces;
     bool all = true;
+    int64_t extra = 0;
     double cost = 1000;
     float* room = floats(packed);
     const int64_t row_stride = padded(out, pads).columns * out.channels;
@@ -259,19 +343,24 @@ class InputGradient : public OpKernel {
                                  in.columns * in.channels * window_.strides[0],
                                  in.channels * window_.strides[1]};
         const int64_t from = (r.start + top) * row_stride + (c.start + left) * out.channels;
-        pieces.push_back({shape, room, from, (r.remainder * in.columns + c.remainder) * in.channels});
+        float* reversed = room;
         room = pack(filter, r, c, room);
+        pieces.push_back({Taps(shape, c.taps), from, (r.remainder * in.columns + c.remainder) * in.channels});
+        OP_REQUIRES_OK(context, pieces.back().taps.set(context, reversed));
+        extra = std::max(extra, pieces.back().taps.scratch());
         cost += cost_of(shape);
       }
     const int64_t parts = parts_for(dy.dim_size(0), cost);
-    OP_REQUIRES_OK(context, scratch_for(context, out, pads, parts, &scratch));
+    Scratch scratch(out, pads, extra);
+    OP_REQUIRES_OK(context, scratch.allocate(context, parts));
     for_parts(context, parts, [&](int64_t part) {
-      for_images(dy, out, pads, scratch, part, part_of(dy.dim_size(0), parts, part),
-                 [&](int64_t n, const float* image) {
-                   float* target = floats(*dx) + n * in.size();
-                   if (!all) std::memset(target, 0, sizeof(float) * in.size());
-                   for (const Part& p : pieces) kernels()->conv(p.shape, image + p.from, p.filter, target + p.to);
-                 });
+      const Range range = part_of(dy.dim_size(0), parts, part);
+      for (int64_t n = range.begin; n < range.end; n++) {
+        const float* image = scratch.image(dy, n, part);
+        float* target = floats(*dx) + n * in.size();
+        if (!all) std::memset(target, 0, sizeof(float) * in.size());
+        for (const Piece& p : pieces) p.taps.run(image + p.from, scratch.extra(part), target + p.to);
+      }
     });
   }
 

@@ -18,11 +18,30 @@ struct ConvShape {
   long out_column_step;  // the same along a row
 };
 
+// What scratch for Winograd's algorithm has between the 16 numbers of its tiles, besides the tiles themselves.
+constexpr long kGap = 16;
+
 struct Kernels {
   // y = the convolution of `image` with `filter`, [taps, run, channels].
   void (*conv)(const ConvShape& shape, const float* image, const float* filter, float* y);
   // dfilter += the gradient in the filter, for the image's own dy ([rows, columns, channels], dense).
   void (*conv_filter_grad)(const ConvShape& shape, const float* image, const float* dy, float* dfilter);
+
+  // The same by Winograd's algorithm (kernels.cc says when), in steps.
+  // Tiles first … first + tiles − 1 of an image, transformed: v[16][capacity][channels in], with kGap
+  // after each of the 16.
+  void (*winograd_input)(const ConvShape& shape, const float* image, long first, long tiles, long capacity, float* v);
+  // A filter of 3 × 3 × `numbers`, transformed: u[16][numbers].
+  void (*winograd_filter)(long numbers, const float* filter, float* u);
+  // y from an image and such a filter; scratch for 16 · (16 · (channels in + channels) + 2 · kGap).
+  void (*winograd)(const ConvShape& shape, const float* image, const float* u, float* scratch, float* y);
+  // Tiles of dy, transformed: w[16][capacity][channels], with gaps.
+  void (*winograd_slope)(const ConvShape& shape, const float* dy, long first, long tiles, long capacity, float* w);
+  // sums[16][channels in][channels] += the products over tiles.
+  void (*winograd_products)(const ConvShape& shape, long tiles, long capacity, const float* v, const float* w,
+                            float* sums);
+  // The gradient in a filter of 3 × 3 × `numbers` from those sums.
+  void (*winograd_filter_grad)(long numbers, const float* sums, float* dfilter);
 
   // Batch norm over [pixels, channels]; what is per channel is `channels` long.
   // mean and squares (of the distances from that mean, summed) of these pixels alone.
