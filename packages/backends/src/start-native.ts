@@ -43,6 +43,6 @@ export async function startTensorflowBackend(threads: number | undefined): Promi
   return { what: reason, threads: threads ?? coreCount() };
 }
 
-export function inNode(): boolean {
+function inNode(): boolean {
   return (globalThis as { process?: { versions?: { node?: string } } }).process?.versions?.node !== undefined;
 }

@@ -25,7 +25,7 @@ export interface Variant {
   dispose(): void;
 }
 
-export interface TimedStep {
+interface TimedStep {
   readonly ms: number;
   /** Gradient passes. */
   readonly passes: number;

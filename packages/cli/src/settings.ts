@@ -201,7 +201,7 @@ export const settingGroups: SettingGroups = {
     evalMetric: z.enum(monitorChoices as [Monitor]).describe('by what the best are told (default testTop1)'),
   },
   'Machine and output:': {
-    backend: z.string().min(1).describe('auto (default), wasm or cpu'),
+    backend: z.string().min(1).describe('auto (default), webgpu, tensorflow, wasm or cpu'),
     name: z
       .string()
       .regex(/^[\w][\w.-]*$/, 'expected letters, digits, ".", "_" and "-"')

@@ -4,10 +4,12 @@
 /** WebGPU does not start here. The message says why, and what to do. */
 export class WebgpuUnavailableError extends Error {
   override readonly name = 'WebgpuUnavailableError';
+  readonly why: string;
   readonly whatToDo: string;
 
   constructor(why: string, whatToDo: string, options?: ErrorOptions) {
     super(`WebGPU is not available: ${why}. ${whatToDo}`, options);
+    this.why = why;
     this.whatToDo = whatToDo;
   }
 }

@@ -22,7 +22,7 @@ export function addBenchParts(bench: Command): void {
       'measure the curvature estimators against spectra with known answers; exit code 1 if one misses its bar',
     )
     .option('--goldens <folder>', 'golden Hessian files to measure on too (default in a checkout: its own)')
-    .option('--backend <name>', 'auto, wasm or cpu', 'cpu')
+    .option('--backend <name>', 'auto, webgpu, tensorflow, wasm or cpu', 'cpu')
     .option(...jsonFlag)
     .action(benchDiagnostics);
 }

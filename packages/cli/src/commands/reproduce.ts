@@ -26,7 +26,7 @@ export function addReproduce(program: Command): void {
     .option('--seeds <number>', 'how many seeds')
     .option('--seed <number>', 'the first seed')
     .option('--set <name=value...>', 'a setting of the experiment; lists with commas')
-    .option('--backend <name>', 'auto, wasm or cpu', 'cpu')
+    .option('--backend <name>', 'auto, webgpu, tensorflow, wasm or cpu', 'cpu')
     .option('--run-dir <folder>', 'where result and report go; must be new or empty')
     .option('--dry-run', 'say with which seeds and settings it would run, and where; run and write nothing')
     .option('--json', 'print the result as JSON on stdout')

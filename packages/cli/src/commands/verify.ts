@@ -8,7 +8,7 @@ export function addVerify(program: Command): void {
     .command('verify')
     .description('replay the golden files of a folder through the public API; exit code 1 on a failure')
     .argument('<folder>', 'folder with golden .json files')
-    .option('--backend <name>', 'auto, wasm or cpu', 'cpu')
+    .option('--backend <name>', 'auto, webgpu, tensorflow, wasm or cpu', 'cpu')
     .action(async (folder: string, { backend }: { readonly backend: string }) => {
       const [{ hessianReplayer, stepReplayer, verifyFolder }, { goldenSetup }, { openBackend }] = await Promise.all([
         import('@polder/verify'),
