@@ -43,6 +43,7 @@ const codesByName: Readonly<Record<string, number>> = {
   ProvisionError: exitCodes.error,
   UnknownModelError: exitCodes.usage,
   ModelOptionError: exitCodes.usage,
+  WeightsError: exitCodes.usage,
   ClassifierError: exitCodes.usage,
   UnknownPolicyError: exitCodes.usage,
   UnknownExperimentError: exitCodes.usage,

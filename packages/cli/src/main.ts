@@ -5,6 +5,7 @@ import { addCompare } from './commands/compare.js';
 import { addData } from './commands/data.js';
 import { addDiagnose } from './commands/diagnose.js';
 import { addEval } from './commands/eval.js';
+import { addExport } from './commands/export.js';
 import { addHelp } from './commands/help.js';
 import { addInit } from './commands/init.js';
 import { addModels } from './commands/models.js';
@@ -53,6 +54,7 @@ export function createProgram(): Command {
   addCompare(program);
   addEval(program);
   addDiagnose(program);
+  addExport(program);
   addReport(program);
   addReproduce(program);
   addVerify(program);

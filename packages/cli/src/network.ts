@@ -112,6 +112,14 @@ function ofFile(source: Pick<ModelFile, 'file' | 'topology'> & Partial<ModelFile
   };
 }
 
+/** What the network of a file is made for, by its own word. Throws as {@link findNetwork}. */
+export async function shapeOfFile(file: string): Promise<NetworkData> {
+  const model = await createFileModel(await readModelFile(file));
+  const [input, output] = [model.inputs[0]!.shape, model.outputs[0]!.shape];
+  model.dispose();
+  return { classes: output.at(-1) ?? 0, inputShape: input.slice(1).map((size) => size ?? 1), seed: 0 };
+}
+
 /** `nets/mine/model.json` → `mine`, `mine.json` → `mine`. */
 function labelOf(file: string): string {
   const stem = basename(file, '.json');
