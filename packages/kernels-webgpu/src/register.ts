@@ -1,4 +1,6 @@
-import { currentBackend } from './backend.js';
+import { registerExecutor } from '@polder/ops';
+import { BACKEND, currentBackend } from './backend.js';
+import { createReplayExecutor } from './capture/executor.js';
 import { trainingKernels } from './kernels/table.js';
 import { reductionKernels } from './reductions.js';
 import { registerTable } from './registry.js';
@@ -15,6 +17,7 @@ export function registerWebgpuKernels(): void {
   currentBackend();
   if (registered) return;
   registered = true;
+  registerExecutor(BACKEND, createReplayExecutor);
   registerTable({
     ...trainingKernels(),
     ...reductionKernels(),
