@@ -20,7 +20,7 @@ export const averageVector = async (
   problem: Problem,
   session: Session,
   what: string,
-  ofBatch: (batch: Batch) => tf.Tensor[],
+  ofBatch: (batch: Batch, index: number) => tf.Tensor[],
 ): Promise<Averaged> => {
   let sums: tf.Tensor[] = [];
   let total = 0;
@@ -32,7 +32,7 @@ export const averageVector = async (
       const weight = weightOf(batch);
       const previous = sums;
       sums = tf.tidy(() => {
-        const parts = ofBatch(batch);
+        const parts = ofBatch(batch, sizes.length - 1);
         return parts.map((part, i) => {
           const weighted = tf.mul(part, weight);
           return previous[i] === undefined ? weighted : tf.add(previous[i], weighted);

@@ -1,7 +1,7 @@
 import { lanczos, ritzOf } from './lanczos.js';
 import { randomStream, rademacher } from './linear-algebra/random.js';
-import { openOperator, type CurvatureOperator } from './operator.js';
-import { createSession, type RunOptions, type Session } from './session.js';
+import { withOperator, type CurvatureOperator } from './operator.js';
+import type { RunOptions, Session } from './session.js';
 import type { Target } from './target.js';
 
 export interface DensityOptions extends RunOptions {
@@ -39,11 +39,8 @@ export interface Quadrature {
  *
  * @throws as hessianTrace
  */
-export const hessianDensity = async (target: Target, options: DensityOptions = {}): Promise<Density> => {
-  const session = createSession(options);
-  const operator = await openOperator(target, options, session);
-  return densityOf(operator, session, options, []);
-};
+export const hessianDensity = async (target: Target, options: DensityOptions = {}): Promise<Density> =>
+  withOperator(target, options, (operator, session) => densityOf(operator, session, options, []));
 
 /** {@link hessianDensity} of an open operator; `ready` runs come first. */
 export const densityOf = async (

@@ -1,6 +1,6 @@
 import { givenVector, toTensors } from './flat.js';
-import { openOperator } from './operator.js';
-import { createSession, type RunOptions } from './session.js';
+import { withOperator } from './operator.js';
+import type { RunOptions } from './session.js';
 import type { ParamVector, Target } from './target.js';
 
 /**
@@ -9,8 +9,7 @@ import type { ParamVector, Target } from './target.js';
  *
  * @throws SecondOrderUnsupportedError, NonDeterministicLossError, NonFiniteError, InvalidTargetError
  */
-export const hvp = async (target: Target, v: ParamVector, options: RunOptions = {}): Promise<ParamVector> => {
-  const operator = await openOperator(target, options, createSession(options));
-  const flat = await givenVector('v', operator.parameters, v);
-  return toTensors(operator.parameters, await operator.multiply(flat));
-};
+export const hvp = async (target: Target, v: ParamVector, options: RunOptions = {}): Promise<ParamVector> =>
+  withOperator(target, options, async ({ parameters, multiply }) =>
+    toTensors(parameters, await multiply(await givenVector('v', parameters, v))),
+  );

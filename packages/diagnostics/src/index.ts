@@ -38,6 +38,7 @@ export {
   type Surface,
   type SurfaceOptions,
 } from './landscape.js';
+export { denseMatrix, withLinearOperator, type LinearOperator } from './linear-operator.js';
 export { losses, type LossName } from './losses.js';
 export { frobeniusNorm, hessianDiagonal, type Diagonal, type FrobeniusOptions, type ProbeOptions } from './moments.js';
 export type { NormalizeOptions } from './directions.js';

@@ -4,8 +4,8 @@ import { deflate } from './deflation.js';
 import { randomStream, rademacher } from './linear-algebra/random.js';
 import { tQuantile975 } from './linear-algebra/student-t.js';
 import { dot, meanAndError } from './linear-algebra/vectors.js';
-import { openOperator } from './operator.js';
-import { createSession, type RunOptions } from './session.js';
+import { withOperator, type CurvatureOperator } from './operator.js';
+import type { RunOptions, Session } from './session.js';
 import type { ParamVector, Target } from './target.js';
 
 export interface ProbeOptions extends RunOptions {
@@ -31,9 +31,10 @@ export interface Diagonal {
  *
  * @throws as hessianTrace
  */
-export const hessianDiagonal = async (target: Target, options: ProbeOptions = {}): Promise<Diagonal> => {
-  const session = createSession(options);
-  const operator = await openOperator(target, options, session);
+export const hessianDiagonal = async (target: Target, options: ProbeOptions = {}): Promise<Diagonal> =>
+  withOperator(target, options, (operator, session) => diagonal(operator, session, options));
+
+const diagonal = async (operator: CurvatureOperator, session: Session, options: ProbeOptions): Promise<Diagonal> => {
   const given = await Promise.all((options.probes ?? []).map((p) => givenVector('a probe', operator.parameters, p)));
   const count = given.length || (options.maxProbes ?? 32);
   const random = randomStream(options.seed ?? 0, 1);
@@ -79,9 +80,14 @@ export interface FrobeniusOptions extends ProbeOptions {
  *
  * @throws as hessianTrace
  */
-export const frobeniusNorm = async (target: Target, options: FrobeniusOptions = {}): Promise<Estimate> => {
-  const session = createSession(options);
-  const operator = await openOperator(target, options, session);
+export const frobeniusNorm = async (target: Target, options: FrobeniusOptions = {}): Promise<Estimate> =>
+  withOperator(target, options, (operator, session) => frobenius(operator, session, options));
+
+const frobenius = async (
+  operator: CurvatureOperator,
+  session: Session,
+  options: FrobeniusOptions,
+): Promise<Estimate> => {
   const given = await Promise.all((options.probes ?? []).map((p) => givenVector('a probe', operator.parameters, p)));
   const deflation = options.basisSteps === 0 ? null : await deflate(operator, session, options);
   const count = given.length || (options.maxProbes ?? 64);

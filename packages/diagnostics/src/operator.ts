@@ -5,17 +5,18 @@ import { toFlat, toTensors } from './flat.js';
 import { addScaled, norm, scaled, type HostVector } from './linear-algebra/vectors.js';
 import { layOut, type Parameter } from './parameters.js';
 import type { Problem } from './problem.js';
-import { product, productCost, type OperatorName } from './products.js';
+import { keepingTapes } from './kept-tapes.js';
+import { FURTHER_PRODUCT_COST, product, productCost, type OperatorName } from './products.js';
 import { problemOf } from './resolve.js';
 import { checkDeterminism, checkSecondOrder, SELF_CHECK_COST } from './self-check.js';
-import type { RunOptions, Session } from './session.js';
+import { createSession, type RunOptions, type Session } from './session.js';
 import type { LossTarget, Target } from './target.js';
 
 /** A symmetric operator on flat host vectors: the Hessian, Gauss-Newton or Fisher matrix of a target, or any other. */
 export interface CurvatureOperator {
   readonly dimension: number;
   readonly parameters: readonly Parameter[];
-  /** Gradient evaluations a product costs. */
+  /** Gradient evaluations the next product costs. */
   readonly cost: number;
   readonly multiply: (v: HostVector) => Promise<Float64Array>;
   readonly hvp: 'exact' | 'finite-difference';
@@ -23,6 +24,8 @@ export interface CurvatureOperator {
   readonly numSamples: () => number;
   /** What the reader of a result must know. Grows while the operator is in use. */
   readonly notes: string[];
+  /** Frees what is kept between products. */
+  readonly close: () => void;
 }
 
 /** Whether the target is a bare operator. */
@@ -34,17 +37,28 @@ export const lossTarget = (target: Target, what: string): LossTarget => {
   throw new InvalidTargetError('a target with a loss', 'a bare operator', `${what} evaluates the loss.`);
 };
 
+/** Runs `body` with the operator asked for and a session of its own. @throws as {@link openOperator} */
+export const withOperator = async <T>(
+  target: Target,
+  options: RunOptions,
+  body: (operator: CurvatureOperator, session: Session) => Promise<T>,
+): Promise<T> => {
+  const session = createSession(options);
+  const operator = await openOperator(target, options, session);
+  try {
+    return await body(operator, session);
+  } finally {
+    operator.close();
+  }
+};
+
 /**
  * Opens the operator asked for: resolves the target, checks that its loss is deterministic and that its second
  * derivatives are right, and falls back to finite differences where `hvp` allows.
  *
  * @throws SecondOrderUnsupportedError, NonDeterministicLossError, NonFiniteError, InvalidTargetError
  */
-export const openOperator = async (
-  target: Target,
-  options: RunOptions,
-  session: Session,
-): Promise<CurvatureOperator> => {
+const openOperator = async (target: Target, options: RunOptions, session: Session): Promise<CurvatureOperator> => {
   if (isOperator(target)) return hostOperator(target, session);
   const problem = problemOf(target);
   const name = options.operator ?? 'hessian';
@@ -60,7 +74,7 @@ export const openOperator = async (
     notes.push(`finite differences instead of exact products: suspects ${trouble.suspects.join(', ')}`);
     return differenceOperator(problem, options, session, notes);
   }
-  return exactOperator(problem, name, session, notes);
+  return exactOperator(problem, name, options, session, notes);
 };
 
 const requireHessian = (name: OperatorName): void => {
@@ -86,6 +100,7 @@ const hostOperator = (target: Extract<Target, { multiply: unknown }>, session: S
     hvp: 'exact',
     numSamples: () => 0,
     notes: [],
+    close: () => undefined,
   };
 };
 
@@ -136,23 +151,35 @@ const asUnsupported = (error: unknown): SecondOrderUnsupportedError => {
   return new SecondOrderUnsupportedError([name], null, { cause: error });
 };
 
-const exactOperator = (problem: Problem, name: OperatorName, session: Session, notes: string[]): CurvatureOperator => {
+const exactOperator = (
+  problem: Problem,
+  name: OperatorName,
+  { memoryLimitMB = 256 }: RunOptions,
+  session: Session,
+  notes: string[],
+): CurvatureOperator => {
   let numSamples = 0;
-  const cost = productCost[name];
+  const tapes = name === 'hessian' ? keepingTapes(problem, memoryLimitMB * 1e6) : undefined;
+  const costOfNext = (): number => (tapes?.complete() === true ? FURTHER_PRODUCT_COST : productCost[name]);
   return {
     dimension: problem.dimension,
     parameters: problem.parameters,
-    cost,
+    get cost() {
+      return costOfNext();
+    },
+    close: () => tapes?.dispose(),
     hvp: 'exact',
     numSamples: () => numSamples,
     notes,
     multiply: async (v) => {
       const tangent = toTensors(problem.parameters, v);
+      const cost = costOfNext();
       try {
-        const { vector, weight } = await averageVector(problem, session, 'the product', (batch) =>
-          product(problem, name, batch, tangent),
+        const { vector, weight } = await averageVector(problem, session, 'the product', (batch, index) =>
+          tapes === undefined ? product(problem, name, batch, tangent) : tapes.product(batch, index, tangent),
         );
         numSamples = weight;
+        tapes?.passDone();
         await session.spend(cost);
         return vector;
       } catch (error) {
@@ -203,6 +230,7 @@ const differenceOperator = async (
     dimension: problem.dimension,
     parameters: problem.parameters,
     cost: DIFFERENCE_COST,
+    close: () => undefined,
     hvp: 'finite-difference',
     numSamples: () => numSamples,
     notes,

@@ -1,8 +1,8 @@
 import { givenVector, toTensors } from './flat.js';
 import { randomStream, rademacher } from './linear-algebra/random.js';
 import { addScaled, dot, norm, scaled } from './linear-algebra/vectors.js';
-import { openOperator, type CurvatureOperator } from './operator.js';
-import { createSession, type Session } from './session.js';
+import { withOperator, type CurvatureOperator } from './operator.js';
+import type { Session } from './session.js';
 import type { EigenOptions, LargestPair } from './spectrum.js';
 import type { Target } from './target.js';
 
@@ -20,9 +20,10 @@ interface Pass {
  * Power iteration. It finds the eigenvalue of largest *magnitude*; where that turns out negative, or is not settled, a
  * second pass on H + σI, σ above the radius seen, finds the largest one. Stops on the residual, never on a small change.
  */
-export const powerPair = async (target: Target, options: EigenOptions): Promise<LargestPair> => {
-  const session = createSession(options);
-  const operator = await openOperator(target, options, session);
+export const powerPair = async (target: Target, options: EigenOptions): Promise<LargestPair> =>
+  withOperator(target, options, (operator, session) => power(operator, session, options));
+
+const power = async (operator: CurvatureOperator, session: Session, options: EigenOptions): Promise<LargestPair> => {
   const start =
     options.start === undefined
       ? rademacher(operator.dimension, randomStream(options.seed ?? 0, 0))

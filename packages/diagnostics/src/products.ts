@@ -1,17 +1,21 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { InvalidTargetError } from './errors.js';
 import type { Problem } from './problem.js';
+import { recordGradient, type RecordedGradient } from './second-order/recorded-gradient.js';
 import { withSecondOrder } from './second-order/scope.js';
 import type { Batch, ParamVector } from './target.js';
 
 export type OperatorName = 'hessian' | 'gauss-newton' | 'empirical-fisher';
 
-/** Gradient evaluations a product costs: an exact Hessian product measured 2.5 on a small convolutional network. */
+/** Gradient evaluations a product costs: a first Hessian product measured 2.5 on a small convolutional network. */
 export const productCost: Readonly<Record<OperatorName, number>> = {
   hessian: 2.5,
   'gauss-newton': 3,
   'empirical-fisher': 3,
 };
+
+/** A Hessian product whose gradient is recorded already. */
+export const FURTHER_PRODUCT_COST = 1.75;
 
 type Tensors = readonly tf.Tensor[];
 
@@ -60,12 +64,12 @@ const meanLoss = (problem: Problem, params: Tensors, batch: Batch): tf.Tensor =>
  * non-trainable variable that changed meanwhile (moving statistics: a forward pass in training mode writes them) put
  * back bit for bit. The parameters are moved only by `at`, which puts them back itself.
  */
-const untouched = <T extends tf.TensorContainer>(problem: Problem, body: () => T): T => {
+const untouched = <T>(problem: Problem, body: () => T): T => {
   const own = new Set<tf.Tensor>(problem.params);
   const others = Object.values(tf.engine().state.registeredVariables).filter((v) => !v.trainable && !own.has(v));
   const before = others.map((v) => ({ variable: v, dataId: v.dataId, copy: tf.keep(tf.clone(v)) }));
   try {
-    return withSecondOrder(() => tf.tidy(body));
+    return withSecondOrder(() => tf.tidy(body as () => tf.TensorContainer) as T);
   } finally {
     for (const { variable, dataId, copy } of before) {
       if (variable.dataId !== dataId) variable.assign(copy);
@@ -87,18 +91,36 @@ export const gradientAt = (
   untouched(problem, () => problem.at(point, (params) => derivatives(() => meanLoss(problem, params, batch), params)));
 
 /** The product of the chosen operator, on one batch, with `v`. */
-export const product = (problem: Problem, operator: OperatorName, batch: Batch, v: Tensors): tf.Tensor[] =>
-  untouched(problem, () =>
-    problem.at(null, (params) => {
-      if (operator === 'hessian') return hessianProduct(problem, params, batch, v);
-      if (operator === 'empirical-fisher') return fisherProduct(problem, params, batch, v);
-      return gaussNewtonProduct(problem, params, batch, v);
-    }),
+export const product = (problem: Problem, operator: OperatorName, batch: Batch, v: Tensors): tf.Tensor[] => {
+  if (operator === 'hessian') {
+    const linear = linearise(problem, batch);
+    try {
+      return linear.product(v);
+    } finally {
+      linear.dispose();
+    }
+  }
+  return untouched(problem, () =>
+    problem.at(null, (params) =>
+      operator === 'empirical-fisher'
+        ? fisherProduct(problem, params, batch, v)
+        : gaussNewtonProduct(problem, params, batch, v),
+    ),
   );
+};
 
-/** ∇(∇L · v): back-propagation through back-propagation (Pearlmutter 1994). */
-const hessianProduct = (problem: Problem, params: Tensors, batch: Batch, v: Tensors): tf.Tensor[] =>
-  derivatives(() => inner(derivatives(() => meanLoss(problem, params, batch), params).grads, v), params).grads;
+/**
+ * The gradient of one batch where the parameters are, recorded for products with its Hessian: back-propagation through
+ * back-propagation (Pearlmutter 1994). The caller disposes it.
+ */
+export const linearise = (problem: Problem, batch: Batch): RecordedGradient => {
+  const recorded = untouched(problem, () =>
+    problem.at(null, (params) =>
+      recordGradient(() => derivatives(() => meanLoss(problem, params, batch), params).grads, params),
+    ),
+  );
+  return { ...recorded, product: (v) => withSecondOrder(() => recorded.product(v)) };
+};
 
 /**
  * Jacobian times v without forward mode: u ↦ Jᵀu is linear, and the derivative of (Jᵀu)·v along u is Jv.

@@ -5,9 +5,9 @@ import { toTensors } from './flat.js';
 import { basisPays, outlook } from './krylov-payoff.js';
 import { ritzOf, ritzVector, type Krylov } from './lanczos.js';
 import { meanAndError, dot, norm } from './linear-algebra/vectors.js';
-import { isOperator, openOperator } from './operator.js';
+import { isOperator, withOperator, type CurvatureOperator } from './operator.js';
 import { problemOf } from './resolve.js';
-import { createSession, type RunOptions } from './session.js';
+import type { RunOptions, Session } from './session.js';
 import { krylovOf, spectrumOf } from './spectrum.js';
 import { traceOf } from './trace.js';
 import type { LayerTrace, TraceEstimate, TraceOptions } from './trace-options.js';
@@ -58,9 +58,15 @@ export interface CurvatureReport {
  *
  * @throws SecondOrderUnsupportedError, NonDeterministicLossError, NonFiniteError, InvalidTargetError; the signal's reason
  */
-export const curvatureReport = async (target: Target, options: ReportOptions = {}): Promise<CurvatureReport> => {
-  const session = createSession(options);
-  const operator = await openOperator(target, options, session);
+export const curvatureReport = async (target: Target, options: ReportOptions = {}): Promise<CurvatureReport> =>
+  withOperator(target, options, (operator, session) => reportOf(target, operator, session, options));
+
+const reportOf = async (
+  target: Target,
+  operator: CurvatureOperator,
+  session: Session,
+  options: ReportOptions,
+): Promise<CurvatureReport> => {
   const first = isOperator(target) ? null : problemOf(target);
   const gradient = first === null ? null : (await averageGradient(first, session, null)).vector;
   const loss = first === null ? null : await averageLoss(first, session, null);

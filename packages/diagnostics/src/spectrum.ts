@@ -2,9 +2,9 @@ import { InvalidTargetError } from './errors.js';
 import { givenVector, toTensors } from './flat.js';
 import { basisMegabytes, lanczos, ritzOf, ritzVector, type Krylov, type Ritz } from './lanczos.js';
 import { randomStream, rademacher } from './linear-algebra/random.js';
-import { openOperator, type CurvatureOperator } from './operator.js';
+import { withOperator, type CurvatureOperator } from './operator.js';
 import { powerPair } from './power.js';
-import { createSession, type RunOptions, type Session } from './session.js';
+import type { RunOptions, Session } from './session.js';
 import type { ParamVector, Target } from './target.js';
 
 export interface EigenOptions extends RunOptions {
@@ -68,10 +68,10 @@ export const hessianSpectrum = async (target: Target, options: SpectrumOptions =
   if (options.method === 'power') {
     throw new InvalidTargetError("method: 'lanczos'", "'power'", 'Power iteration finds one pair: use lambdaMax.');
   }
-  const session = createSession(options);
-  const operator = await openOperator(target, options, session);
-  const krylov = await krylovOf(operator, session, options);
-  return spectrumOf(operator, session, krylov, options);
+  return withOperator(target, options, async (operator, session) => {
+    const krylov = await krylovOf(operator, session, options);
+    return spectrumOf(operator, session, krylov, options);
+  });
 };
 
 /** Runs Lanczos until the pairs asked for have converged. */

@@ -5,9 +5,9 @@ import { hutchPlusPlus, xTrace } from './sketched-trace.js';
 import { randomStream, rademacher } from './linear-algebra/random.js';
 import { tQuantile975 } from './linear-algebra/student-t.js';
 import { dot, meanAndError } from './linear-algebra/vectors.js';
-import { openOperator, type CurvatureOperator } from './operator.js';
+import { withOperator, type CurvatureOperator } from './operator.js';
 import type { Parameter } from './parameters.js';
-import { createSession, type Session } from './session.js';
+import type { Session } from './session.js';
 import type { Target } from './target.js';
 import type { LayerTrace, TraceEstimate, TraceOptions } from './trace-options.js';
 
@@ -16,11 +16,8 @@ import type { LayerTrace, TraceEstimate, TraceOptions } from './trace-options.js
  *
  * @throws SecondOrderUnsupportedError, NonDeterministicLossError, NonFiniteError, InvalidTargetError; the signal's reason
  */
-export const hessianTrace = async (target: Target, options: TraceOptions = {}): Promise<TraceEstimate> => {
-  const session = createSession(options);
-  const operator = await openOperator(target, options, session);
-  return traceOf(operator, session, options);
-};
+export const hessianTrace = async (target: Target, options: TraceOptions = {}): Promise<TraceEstimate> =>
+  withOperator(target, options, (operator, session) => traceOf(operator, session, options));
 
 /**
  * {@link hessianTrace} of an open operator. `ready`: a Krylov basis at hand (null: use none). `onImage` sees the product

@@ -199,7 +199,7 @@ const goldenProblems = async (files: readonly unknown[]): Promise<Problem[]> => 
     const golden = asHessianGolden(file);
     const network = hessianNetworks[golden.name];
     if (network === undefined) continue;
-    const rows = await withHessianTarget(golden, network, async (replay) => dense(replay, replay.target));
+    const rows = await withHessianTarget(golden, network, async (replay) => dense(replay.target));
     problems.push({
       name: `golden ${golden.name}`,
       kind: 'golden',

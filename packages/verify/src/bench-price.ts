@@ -1,4 +1,4 @@
-import { hvp } from '@polder/diagnostics';
+import { hvp, withLinearOperator } from '@polder/diagnostics';
 import * as tf from '@tensorflow/tfjs-core';
 import { hessianNetworks, type Network } from './hessian-networks.js';
 import { RUN } from './hessian-target.js';
@@ -8,8 +8,10 @@ export interface CostBench {
   readonly network: string;
   readonly gradientMs: number;
   readonly hvpMs: number;
-  /** Price of an exact product in (stock) gradients. */
+  /** Price of a single exact product in (stock) gradients. */
   readonly gradients: number;
+  /** Price of each further one at the same weights: what an estimator of many products pays. */
+  readonly gradientsFurther: number;
 }
 
 /** Names ending in `/kernel` and `/bias`, as the golden networks have them. */
@@ -70,8 +72,10 @@ const benchCost = async (
     return tf.losses.softmaxCrossEntropy(ys, network(weights, xs, settings));
   };
   const v = names.map((key) => wave(shapes[key]!, 1));
+  const flat = Float64Array.from((await Promise.all(v.map(async (t) => [...(await t.data())]))).flat());
   const gradients: number[] = [];
   const products: number[] = [];
+  const further: number[] = [];
   try {
     for (let round = 0; round < ROUNDS; round++) {
       let begin = clock();
@@ -84,13 +88,20 @@ const benchCost = async (
       await product[0]!.data();
       products.push(clock() - begin);
       tf.dispose([...product]);
+      await withLinearOperator({ loss, variables }, RUN, async ({ multiply }) => {
+        await multiply(flat);
+        begin = clock();
+        await multiply(flat);
+        further.push(clock() - begin);
+      });
     }
   } finally {
     tf.dispose([...variables, xs, ys, ...v]);
   }
   const gradientMs = median(gradients.slice(WARM_UP));
   const hvpMs = median(products.slice(WARM_UP));
-  return { network: name, gradientMs, hvpMs, gradients: hvpMs / gradientMs };
+  const gradientsFurther = median(further.slice(WARM_UP)) / gradientMs;
+  return { network: name, gradientMs, hvpMs, gradients: hvpMs / gradientMs, gradientsFurther };
 };
 
 /** Milliseconds: of processor time on cpu, which other programs do not lengthen; of the wall elsewhere. */

@@ -1,5 +1,5 @@
 import {
-  hvp,
+  denseMatrix,
   losses,
   type Batch,
   type OperatorTarget,
@@ -88,17 +88,9 @@ export const flatten = async (vector: ParamVector): Promise<number[]> => {
   return parts.flatMap((part) => [...part]);
 };
 
-/** All columns, from unit vectors: column j is the product with e_j. */
-export const dense = async (replayed: HessianReplay, target: PredictionTarget): Promise<number[][]> => {
-  const n = replayed.golden.params.reduce((sum, { data }) => sum + data.length, 0);
-  const columns = [];
-  for (let j = 0; j < n; j++) {
-    const unit = new Float32Array(n);
-    unit[j] = 1;
-    columns.push(await withVectors(replayed, [unit], async ([v]) => flatten(await hvp(target, v!, RUN))));
-  }
-  return columns;
-};
+/** The Hessian of a target on the golden's parameters, whole. */
+export const dense = async (target: PredictionTarget): Promise<number[][]> =>
+  (await denseMatrix(target, RUN)).map((row) => [...row]);
 
 /** A dense matrix as an operator of its own. */
 export const operatorOf = (rows: readonly (readonly number[])[]): OperatorTarget => ({

@@ -5,6 +5,7 @@ import {
   hvp,
   lambdaMax,
   lossAndGradient,
+  withLinearOperator,
   type Batch,
   type PredictionTarget,
 } from '@polder/diagnostics';
@@ -116,7 +117,7 @@ const lowRankDiagonal = async (
   const { target, golden } = replayed;
   const n = golden.gradient.length;
   const multiply = async (v: ArrayLike<number>): Promise<number[]> =>
-    withVectors(replayed, [v], async ([vector]) => flatten(await hvp(target, vector!, { ...RUN, operator })));
+    withLinearOperator(target, { ...RUN, operator }, async (open) => [...(await open.multiply(v))]);
   const basis: number[][] = [];
   for (let k = 0; k < Math.min(rank + 6, n); k++) {
     // Any generic vectors do; these are far from sparse and from each other.
@@ -152,7 +153,7 @@ const frobeniusOf = (columns: readonly (readonly number[])[], begin = 0, end: nu
 const compareHessian = async (replayed: HessianReplay): Promise<Comparison[]> => {
   const { golden, target } = replayed;
   const { hessian } = golden;
-  const h = await dense(replayed, target);
+  const h = await dense(target);
   const classes = golden.logits.shape[1]!;
   const gn = await lowRankDiagonal(replayed, 'gauss-newton', golden.labels.length * (classes - 1));
   const ef = await lowRankDiagonal(replayed, 'empirical-fisher', golden.labels.length);
@@ -373,7 +374,7 @@ const compareSplits = async (replayed: HessianReplay): Promise<Comparison[]> => 
       const divided: PredictionTarget = { ...target, data };
       const { loss, gradient } = await lossAndGradient(divided, RUN);
       tf.dispose([...gradient]);
-      const h = await dense(replayed, divided);
+      const h = await dense(divided);
       const top = await lambdaMax(operatorOf(h), { ...RUN, tol: 1e-6, maxSteps: h.length });
       results.push(
         absolute(`${field}.loss`, [loss], [split.loss], TOLERANCE.loss),

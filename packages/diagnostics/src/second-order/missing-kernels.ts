@@ -86,60 +86,61 @@ const unsortedSegmentSum: Body = (inputs, attrs) => {
   return tf.cast(tf.reshape(tf.matMul(oneHot as tf.Tensor2D, flat, true, false), [segments, ...rest]), x.dtype);
 };
 
-/** Where each window's maximum is: the first of equal values in row-major order, as tfjs's MaxPoolGrad takes it. */
-const maxima = (
-  x: tf.Tensor4D,
-  attrs: Attrs,
-): { best: tf.Tensor4D; masks: tf.Tensor4D[]; taps: ReturnType<typeof tapsOf> } => {
-  const filterSize = attrs['filterSize'] as number | [number, number];
-  const [height, width] = Array.isArray(filterSize) ? filterSize : [filterSize, filterSize];
-  const channels = x.shape[3];
-  const taps = tapsOf(x, [height, width, channels, channels], attrs as unknown as WindowAttrs, -3e38, false);
-  const best = taps.views.map(({ view }) => view).reduce((a, b) => tf.maximum(a, b));
-  let open = tf.onesLike(best);
-  const masks = taps.views.map(({ view }) => {
-    const mask: tf.Tensor4D = tf.mul(tf.cast(tf.equal(view, best), 'float32'), open);
-    open = tf.sub(open, mask);
-    return mask;
-  });
-  return { best, masks, taps };
+/**
+ * Where each window's maximum is, as flat positions [B, H, W, C]: the first of equal values in row-major order, as
+ * tfjs's MaxPoolGrad takes it. On the host, where wasm's memory is at hand anyway: thirty small kernels take longer.
+ */
+const maxima = (x: tf.Tensor4D, attrs: Attrs): { places: Int32Array; info: tf.backend_util.Conv2DInfo } => {
+  const { filterSize, strides, pad, dimRoundingMode } = attrs as unknown as WindowAttrs & { filterSize: number };
+  const info = tf.backend_util.computePool2DInfo(
+    x.shape,
+    filterSize,
+    strides,
+    1,
+    pad as number,
+    dimRoundingMode as 'floor',
+  );
+  const values = x.dataSync();
+  const { inHeight, inWidth, outHeight, outWidth, inChannels, strideHeight, strideWidth, padInfo } = info;
+  const places = new Int32Array(info.batchSize * outHeight * outWidth * inChannels);
+  let next = 0;
+  for (let b = 0; b < info.batchSize; b++) {
+    for (let i = 0; i < outHeight; i++) {
+      const top = Math.max(0, i * strideHeight - padInfo.top);
+      const bottom = Math.min(inHeight, i * strideHeight - padInfo.top + info.filterHeight);
+      for (let j = 0; j < outWidth; j++) {
+        const left = Math.max(0, j * strideWidth - padInfo.left);
+        const right = Math.min(inWidth, j * strideWidth - padInfo.left + info.filterWidth);
+        for (let c = 0; c < inChannels; c++) {
+          let best = ((b * inHeight + top) * inWidth + left) * inChannels + c;
+          for (let row = top; row < bottom; row++) {
+            for (let column = left; column < right; column++) {
+              const place = ((b * inHeight + row) * inWidth + column) * inChannels + c;
+              if (values[place]! > values[best]!) best = place;
+            }
+          }
+          places[next++] = best;
+        }
+      }
+    }
+  }
+  return { places, info };
 };
 
 const maxPoolWithArgmax: Body = (inputs, attrs) => {
   const x = tensor(inputs['x']) as tf.Tensor4D;
-  const { best, masks, taps } = maxima(x, attrs);
-  // Flat positions [B, H, W, C] read through the same windows; exact in int32, whatever the size.
-  const [batch, inHeight, inWidth, channels] = x.shape;
-  const { info } = taps;
-  const steps = (count: number, step: number, shape: number[]): tf.Tensor =>
-    tf.tensor(
-      Int32Array.from({ length: count }, (_, i) => i * step),
-      shape,
-      'int32',
-    );
-  const corner = tf.add(
-    steps(batch, inHeight * inWidth, [batch, 1, 1, 1]),
-    tf.add(
-      steps(info.outHeight, info.strideHeight * inWidth, [1, info.outHeight, 1, 1]),
-      steps(info.outWidth, info.strideWidth, [1, 1, info.outWidth, 1]),
-    ),
-  );
-  const offset = (row: number, column: number): number =>
-    (row - info.padInfo.top) * inWidth + column - info.padInfo.left;
-  const within = masks
-    .map((mask, i) =>
-      tf.mul(tf.cast(mask, 'int32'), tf.scalar(offset(taps.views[i]!.row, taps.views[i]!.column), 'int32')),
-    )
-    .reduce((a, b) => tf.add(a, b));
-  const pixel = tf.mul(tf.add(within, corner), tf.scalar(channels, 'int32'));
-  return [best, tf.add(pixel, tf.range(0, channels, 1, 'int32'))];
+  const { places, info } = maxima(x, attrs);
+  const values = x.dataSync();
+  const best = Float32Array.from(places, (place) => values[place]!);
+  return [tf.tensor(best, info.outShape), tf.tensor(places, info.outShape, 'int32')];
 };
 
 const maxPoolGrad: Body = (inputs, attrs) => {
-  const { masks, taps } = maxima(tensor(inputs['input']) as tf.Tensor4D, attrs);
-  const dy = tensor(inputs['dy']) as tf.Tensor4D;
-  const parts = masks.map((mask, i) => ({ ...taps.views[i]!, view: tf.mul<tf.Tensor4D>(mask, dy) }));
-  return scatterTaps(parts, taps.info);
+  const x = tensor(inputs['input']) as tf.Tensor4D;
+  const dy = tensor(inputs['dy']).dataSync();
+  const dx = new Float32Array(x.size);
+  for (const [i, place] of maxima(x, attrs).places.entries()) dx[place] = dx[place]! + dy[i]!;
+  return tf.tensor(dx, x.shape);
 };
 
 const bodies: Readonly<Record<string, Body>> = {
@@ -147,27 +148,28 @@ const bodies: Readonly<Record<string, Body>> = {
   DepthwiseConv2dNativeBackpropFilter: depthwiseFilter,
   DepthwiseConv2dNativeBackpropInput: depthwiseInput,
   UnsortedSegmentSum: unsortedSegmentSum,
-  MaxPoolWithArgmax: maxPoolWithArgmax,
-  MaxPoolGrad: maxPoolGrad,
 };
 
 /**
- * Stock kernels that are there and wrong: tfjs 4.22's wasm ones start their running maximum at the smallest positive
- * float, and take position 0 for a window without a positive value.
+ * In place of stock kernels that are there and wrong: tfjs 4.22's wasm ones start their running maximum at the smallest
+ * positive float, and take position 0 for a window without a positive value.
  */
-const broken: Readonly<Record<string, readonly string[]>> = { wasm: ['MaxPoolWithArgmax', 'MaxPoolGrad'] };
+const corrected: Readonly<Record<string, Readonly<Record<string, Body>>>> = {
+  wasm: { MaxPoolWithArgmax: maxPoolWithArgmax, MaxPoolGrad: maxPoolGrad },
+};
 
 /**
  * Registers, for the backend, a composition of every kernel above that it lacks (stock wasm has no filter gradient of
- * convolutions, for one) or has wrong. Returns what puts the registry back.
+ * convolutions, for one) and those that correct its own. Returns what puts the registry back.
  */
 export const installKernels = (backendName: string): (() => void) => {
-  const replaced = new Set(broken[backendName]);
-  const changed = Object.keys(bodies)
-    .map((kernelName) => ({ kernelName, stock: tf.getKernel(kernelName, backendName) as tf.KernelConfig | undefined }))
-    .filter(({ kernelName, stock }) => stock === undefined || replaced.has(kernelName));
-  for (const { kernelName, stock } of changed) {
-    const body = bodies[kernelName]!;
+  const stockOf = (name: string): tf.KernelConfig | undefined =>
+    tf.getKernel(name, backendName) as tf.KernelConfig | undefined;
+  const changed = [
+    ...Object.entries(bodies).filter(([name]) => stockOf(name) === undefined),
+    ...Object.entries(corrected[backendName] ?? {}),
+  ].map(([kernelName, body]) => ({ kernelName, body, stock: stockOf(kernelName) }));
+  for (const { kernelName, body, stock } of changed) {
     if (stock !== undefined) tf.unregisterKernel(kernelName, backendName);
     tf.registerKernel({
       kernelName,
