@@ -39,8 +39,8 @@ export function curvatureSection(curvature: Curvature): Section {
   return {
     heading: `Curvature: ${title}`,
     paragraphs: [
-      `The Hessian of the mean cross-entropy over ${examples} training examples, without augmentation, dropout and ` +
-        `weight decay, batch norm at its moving statistics. Data: ${data}. ` +
+      `The Hessian of the mean cross-entropy${withSmoothing(curvature)} over ${examples} training examples, without ` +
+        `augmentation, dropout and weight decay, batch norm at its moving statistics. Data: ${data}. ` +
         `${report.hvp === 'exact' ? 'Exact' : 'Finite-difference'} Hessian-vector products, ` +
         `${report.gradEvals.toFixed(0)} gradient evaluations, seed ${curvature.seed}, backend ${curvature.backend}.`,
       ...(report.converged ? [] : ['Not all values reached their tolerance within the budget.']),
@@ -68,6 +68,10 @@ export function curvatureSection(curvature: Curvature): Section {
       ...surfaceFigure(figures, surface),
     ],
   };
+}
+
+function withSmoothing({ smoothing = 0 }: Curvature): string {
+  return smoothing > 0 ? ` with label smoothing ${smoothing}` : '';
 }
 
 /** Residual bound of the outermost eigenvalue at an end: some eigenvalue is that near. */

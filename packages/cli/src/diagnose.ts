@@ -4,10 +4,12 @@ import { batches, slice, type Dataset } from '@polder/data';
 import {
   curvatureFigures,
   curvatureReport,
+  losses,
   lossSurface,
   mSharpness,
   type CurvatureFigures,
   type CurvatureReport,
+  type LossFunction,
   type ModelTarget,
   type Progress,
   type Sharpness,
@@ -21,6 +23,8 @@ export interface DiagnoseOptions {
   readonly limit: number;
   readonly batch: number;
   readonly seed: number;
+  /** Label smoothing of the loss, 0 … 1. */
+  readonly smoothing: number;
   /** Eigenvalues at each end. */
   readonly eigenvalues: number;
   /** At most so many probes of the trace. */
@@ -43,6 +47,8 @@ export interface Curvature {
   readonly examples: number;
   readonly backend: string;
   readonly seed: number;
+  /** Label smoothing of the loss measured; files of before have none, and measured without. */
+  readonly smoothing?: number;
   readonly report: CurvatureReport;
   readonly sharpness: Pick<Sharpness, 'value' | 'standardError' | 'baseLoss'> & {
     readonly rho: number;
@@ -52,6 +58,19 @@ export interface Curvature {
   readonly figures: CurvatureFigures;
   readonly seconds: number;
   readonly polderVersion: string;
+}
+
+/** Of hard labels these keep their precision where an example is learnt. */
+const hardLoss = { logits: 'sparseSoftmaxCrossEntropy', probabilities: 'sparseCategoricalCrossentropy' } as const;
+
+/** Cross-entropy with part of each label spread over all classes, as training with label smoothing has it. */
+function smoothedLoss(outputs: DiagnoseTarget['outputs'], smoothing: number): LossFunction {
+  const loss = outputs === 'logits' ? losses.softmaxCrossEntropy : losses.categoricalCrossentropy;
+  return (labels, prediction) => {
+    const classes = prediction.shape.at(-1)!;
+    const exact = tf.cast(tf.oneHot(tf.cast(labels, 'int32'), classes), 'float32');
+    return loss(tf.add(tf.mul(exact, 1 - smoothing), smoothing / classes), prediction);
+  };
 }
 
 /**
@@ -65,11 +84,11 @@ export async function diagnose(
   options: DiagnoseOptions,
 ): Promise<Curvature> {
   const start = performance.now();
-  const { limit, batch: batchSize, seed, rho, m, traceProbes, budget, signal, onProgress } = options;
+  const { limit, batch: batchSize, seed, smoothing, rho, m, traceProbes, budget, signal, onProgress } = options;
   const examples = slice(train, 0, Math.min(limit, train.length));
   const target: ModelTarget = {
     model,
-    loss: outputs === 'logits' ? 'sparseSoftmaxCrossEntropy' : 'sparseCategoricalCrossentropy',
+    loss: smoothing > 0 ? smoothedLoss(outputs, smoothing) : hardLoss[outputs],
     // A batch at a time on the device: a whole set need not fit there.
     *data() {
       for (const batch of batches(examples, { batchSize, seed: 0, epoch: 0, shuffle: false })) {
@@ -102,6 +121,7 @@ export async function diagnose(
     examples: report.numSamples,
     backend: backend.backend,
     seed,
+    smoothing,
     report,
     sharpness: { value, standardError, baseLoss, rho, m },
     surface: asked === undefined ? null : { directions: asked.directions, eigenvalues: surface?.eigenvalues ?? null },

@@ -118,6 +118,23 @@ describe('polder diagnose', patience, () => {
     });
   });
 
+  it('measures the loss that was trained, label smoothing included, unless told otherwise', async () => {
+    await inTemporaryFolder(async (cwd) => {
+      await polder([...train, '--model', 'mlp', '--smoothing', '0.2', '--run-dir', 'r'], { cwd });
+      const least = ['--limit', '4', '--budget', '30', '--eigenvalues', '1', '--trace-probes', '2', '--backend', 'cpu'];
+      const loss = async (...flags: readonly string[]): Promise<number> => {
+        const { stdout } = await polder(['diagnose', 'r', ...least, ...flags, '--json'], { cwd });
+        return diagnosis(stdout).report.loss;
+      };
+      const smoothed = await loss();
+      expect(readFileSync(join(cwd, 'r/report.html'), 'utf8')).toContain('label smoothing 0.2');
+      const hard = await loss('--smoothing', '0');
+      expect(smoothed - hard).toBeGreaterThan(1e-3);
+      // The smoothed loss is linear in the smoothing.
+      expect(await loss('--smoothing', '0.4')).toBeCloseTo(hard + 2 * (smoothed - hard), 4);
+    });
+  });
+
   it('measures any tf.LayersModel from its file, and gets what the library gives', async () => {
     await inTemporaryFolder(async (cwd) => {
       const model = await saveSoftmax(join(cwd, 'm'));

@@ -13,6 +13,7 @@ import { settingGroups } from '../settings.js';
 import { withStopSignals } from '../stop-signals.js';
 
 const { data, dataDir } = settingGroups['Data:'] as Readonly<Record<string, z.ZodType>>;
+const { smoothing } = settingGroups['Optimizer:'] as Readonly<Record<string, z.ZodType>>;
 const { backend } = settingGroups['Machine and output:'] as Readonly<Record<string, z.ZodType>>;
 const positive = z.int().min(1);
 
@@ -28,6 +29,9 @@ const groups = {
     outputs: z
       .enum(['logits', 'probabilities'])
       .describe('for a model file: what it gives (default: by its last layer)'),
+    smoothing: (smoothing as z.ZodNumber).describe(
+      "label smoothing of the loss (default: the run's; of a model file 0)",
+    ),
   },
   'Measuring:': {
     eigenvalues: positive.describe('eigenvalues at each end (default 3)'),
@@ -54,6 +58,7 @@ interface Given {
   readonly batch?: number;
   readonly pixels?: 'normalized' | 'unit';
   readonly outputs?: 'logits' | 'probabilities';
+  readonly smoothing?: number;
   readonly eigenvalues?: number;
   readonly traceProbes?: number;
   readonly budget?: number;
@@ -123,6 +128,7 @@ async function run(path: string, given: Given, json: boolean): Promise<void> {
         limit,
         batch: given.batch ?? 128,
         seed: given.seed ?? 0,
+        smoothing: given.smoothing ?? target.settings.smoothing ?? 0,
         eigenvalues: given.eigenvalues ?? 3,
         rho: given.rho ?? 0.05,
         m: given.m ?? 32,
@@ -190,7 +196,8 @@ function printCurvature(curvature: Curvature, page: string | undefined): void {
   const { report, sharpness, figures } = curvature;
   const number = (value: number | null): string =>
     value === null || !Number.isFinite(value) ? '–' : String(Number(value.toPrecision(5)));
-  print(`${curvature.title}: ${report.numParams} parameters, ${curvature.examples} training examples`);
+  const smoothed = (curvature.smoothing ?? 0) > 0 ? `, label smoothing ${curvature.smoothing}` : '';
+  print(`${curvature.title}: ${report.numParams} parameters, ${curvature.examples} training examples${smoothed}`);
   print(
     table(
       ['', 'value', '± (standard error)'],
