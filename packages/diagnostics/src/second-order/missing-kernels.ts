@@ -164,7 +164,7 @@ const corrected: Readonly<Record<string, Readonly<Record<string, Body>>>> = {
  */
 export const installKernels = (backendName: string): (() => void) => {
   const stockOf = (name: string): tf.KernelConfig | undefined =>
-    tf.getKernel(name, backendName) as tf.KernelConfig | undefined;
+    tf.getKernel(name, backendName);
   const changed = [
     ...Object.entries(bodies).filter(([name]) => stockOf(name) === undefined),
     ...Object.entries(corrected[backendName] ?? {}),
