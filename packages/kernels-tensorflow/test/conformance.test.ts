@@ -1,10 +1,9 @@
-import * as ops from '@polder/ops';
-import { opsTable } from '@polder/testkit';
+import { opsTable } from '@polder/ops/conformance';
 import { beforeAll, describe, it } from 'vitest';
 import { noTensorflow, start } from './start.js';
 
 beforeAll(start);
 
 describe.skipIf(noTensorflow)('ops on tensorflow', () => {
-  for (const row of opsTable(ops)) it(row.name, row.run);
+  for (const row of opsTable()) it(row.name, row.run);
 });

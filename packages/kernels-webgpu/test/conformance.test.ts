@@ -1,8 +1,7 @@
 import { noWebgpu } from './start.js';
-import * as ops from '@polder/ops';
-import { opsTable } from '@polder/testkit';
+import { opsTable } from '@polder/ops/conformance';
 import { describe, it } from 'vitest';
 
 describe.skipIf(noWebgpu)('ops on webgpu', () => {
-  for (const row of opsTable(ops)) it(row.name, row.run);
+  for (const row of opsTable()) it(row.name, row.run);
 });

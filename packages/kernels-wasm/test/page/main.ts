@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import { setWasmPaths, type BackendWasm } from '@tensorflow/tfjs-backend-wasm';
-import * as ops from '@polder/ops';
-import { opsTable } from '@polder/testkit';
+import { opsTable } from '@polder/ops/conformance';
 import { canShareMemory, registerWasmKernels, startThreadedWasm } from '../../src/index.js';
 import { threadsOf } from '../../src/lanes.js';
 import { runtimeOf } from '../../src/runtime.js';
@@ -21,7 +20,7 @@ async function run(): Promise<PageResult> {
   registerWasmKernels({ threads: shared ? 2 : 1 });
   await new Promise((resolve) => setTimeout(resolve, 500)); // workers take part once they have started
   const failures: string[] = [];
-  const rows = opsTable(ops);
+  const rows = opsTable();
   for (const row of rows) {
     try {
       await row.run();

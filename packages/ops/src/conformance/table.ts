@@ -1,129 +1,21 @@
-import * as tf from '@tensorflow/tfjs-core';
-import * as reference from './ops-reference.js';
-import type { Padding, WindowOptions } from './ops-reference.js';
+import type * as tf from '@tensorflow/tfjs-core';
+import { batchNormTraining } from '../batch-norm.js';
+import { conv2d, conv2dTranspose, depthwiseConv2d } from '../conv.js';
+import { softmaxCrossEntropy } from '../cross-entropy.js';
+import { embedding } from '../embedding.js';
+import { gelu } from '../gelu.js';
+import { layerNorm } from '../layer-norm.js';
+import { avgPool, globalAveragePool, maxPool } from '../pool.js';
+import { checkRow, input, list, normals, type OpCase, type Row, type Tensors, type Values } from './case.js';
+import * as reference from './reference.js';
+import type { WindowOptions } from './reference.js';
 
 // One row per op and shape, forward and gradient, against float64 loops: never against another backend.
 
-type Pair = number | readonly [number, number];
-
-/** The ops under test: what @polder/ops exports, handed in because testkit imports no package of ours. */
-export interface OpsUnderTest {
-  conv2d(
-    x: tf.Tensor4D,
-    filter: tf.Tensor4D,
-    o?: { strides?: Pair; padding?: Padding; dilations?: Pair; groups?: number },
-  ): tf.Tensor4D;
-  depthwiseConv2d(x: tf.Tensor4D, filter: tf.Tensor4D, o?: WindowOptions): tf.Tensor4D;
-  conv2dTranspose(
-    x: tf.Tensor4D,
-    filter: tf.Tensor4D,
-    outputShape: readonly [number, number, number, number],
-    o?: WindowOptions,
-  ): tf.Tensor4D;
-  batchNormTraining(
-    x: tf.Tensor,
-    gamma: tf.Tensor,
-    beta: tf.Tensor,
-    o?: { epsilon?: number; residual?: tf.Tensor; relu?: boolean },
-  ): { readonly y: tf.Tensor; readonly mean: tf.Tensor1D; readonly variance: tf.Tensor1D };
-  layerNorm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, o?: { epsilon?: number }): tf.Tensor;
-  gelu(x: tf.Tensor): tf.Tensor;
-  maxPool(x: tf.Tensor4D, size: Pair, o?: { strides?: Pair; padding?: Padding }): tf.Tensor4D;
-  avgPool(x: tf.Tensor4D, size: Pair, o?: { strides?: Pair; padding?: Padding }): tf.Tensor4D;
-  globalAveragePool(x: tf.Tensor4D): tf.Tensor2D;
-  softmaxCrossEntropy(
-    logits: tf.Tensor2D,
-    labels: tf.Tensor1D | tf.Tensor2D,
-    o?: { labelSmoothing?: number },
-  ): tf.Tensor1D;
-  embedding(table: tf.Tensor2D, indices: tf.Tensor): tf.Tensor;
-}
-
-/**
- * One row of the table. `run` rejects with an error that says what deviates by how much. It awaits what it reads: WebGPU
- * has no other way.
- */
-export interface OpCase {
-  readonly name: string;
-  readonly run: () => Promise<void>;
-}
-
-interface Input {
-  readonly shape: readonly number[];
-  readonly values: Float64Array;
-  readonly dtype?: 'int32';
-}
-
-type Tensors = Readonly<Record<string, tf.Tensor>>;
-type Values = Readonly<Record<string, Float64Array>>;
-
-interface Row {
-  readonly name: string;
-  readonly inputs: Readonly<Record<string, Input>>;
-  /** All outputs that are compared; the gradient is the first one's. */
-  readonly op: (t: Tensors) => readonly tf.Tensor[];
-  readonly forward: (v: Values) => readonly Float64Array[];
-  /** Analytic gradients by plain loops; central differences of `forward` when absent. */
-  readonly backward?: (v: Values, dy: Float64Array) => Values;
-}
-
-const TOLERANCE = 2e-5;
-
-/** The table's rows for these ops on the current backend. */
-export function opsTable(ops: OpsUnderTest): readonly OpCase[] {
-  const rows = [
-    ...convolutions(ops),
-    ...depthwise(ops),
-    ...transposed(ops),
-    ...pools(ops),
-    ...norms(ops),
-    ...losses(ops),
-    ...others(ops),
-  ];
+/** The table's rows, for the current backend and whatever kernels it has. */
+export function opsTable(): readonly OpCase[] {
+  const rows = [...convolutions(), ...depthwise(), ...transposed(), ...pools(), ...norms(), ...losses(), ...others()];
   return rows.map((row) => ({ name: row.name, run: () => checkRow(row) }));
-}
-
-async function checkRow(row: Row): Promise<void> {
-  const before = tf.memory().numTensors;
-  const names = Object.keys(row.inputs);
-  const floats = names.filter((name) => row.inputs[name]!.dtype === undefined);
-  const values = Object.fromEntries(names.map((name) => [name, row.inputs[name]!.values]));
-  const tensors = Object.fromEntries(names.map((name) => [name, toTensor(row.inputs[name]!)]));
-  const outputs = row.op(tensors);
-  const expected = row.forward(values);
-  for (const [i, output] of outputs.entries()) compare(`output ${i}`, await output.data(), expected[i]!);
-  tf.dispose([...outputs]);
-  const dy = normals(expected[0]!.length, 99);
-  const slopes = row.backward?.(values, dy) ?? reference.differences((v) => row.forward(v)[0]!, values, floats, dy);
-  const gradients = tf.tidy(() => {
-    const loss = (...xs: tf.Tensor[]): tf.Scalar => {
-      const named = Object.fromEntries(floats.map((name, i) => [name, xs[i]!]));
-      const [y] = row.op({ ...tensors, ...named });
-      return tf.sum(tf.mul(y!, tf.tensor(Float32Array.from(dy), y!.shape)));
-    };
-    return tf.grads(loss)(floats.map((name) => tensors[name]!));
-  });
-  for (const [i, name] of floats.entries()) compare(`gradient of ${name}`, await gradients[i]!.data(), slopes[name]!);
-  tf.dispose([tensors, gradients]);
-  const left = tf.memory().numTensors - before;
-  if (left !== 0) throw new Error(`${left} tensors left behind`);
-}
-
-function compare(what: string, actual: ArrayLike<number>, expected: Float64Array): void {
-  if (actual.length !== expected.length)
-    throw new Error(`${what}: ${actual.length} numbers where ${expected.length} are expected`);
-  const scale = expected.reduce((m, v) => (Number.isNaN(v) ? m : Math.max(m, Math.abs(v))), 1e-3);
-  let [worst, at] = [0, -1];
-  expected.forEach((v, i) => {
-    if (Number.isNaN(v)) return; // not differentiated, see differences
-    const deviation = Math.abs(v - actual[i]!) / scale;
-    if (!(deviation <= worst)) [worst, at] = [deviation, i];
-  });
-  if (!(worst <= TOLERANCE)) {
-    throw new Error(
-      `${what} deviates by ${worst} of its largest value: at ${at}, ${actual[at]} instead of ${expected[at]}`,
-    );
-  }
 }
 
 // ---- rows
@@ -179,20 +71,20 @@ const CONVOLUTIONS: readonly ConvRow[] = [
   [[2, 2, 2, 4], [3, 3, 4, 8], {}],
 ];
 
-function convolutions(ops: OpsUnderTest): readonly Row[] {
+function convolutions(): readonly Row[] {
   return CONVOLUTIONS.map(([xShape, filterShape, o]) => {
     const window = reference.windowOf([xShape[1], xShape[2]], [filterShape[0], filterShape[1]], o);
     const kind = { groups: o.groups ?? 1 };
     return {
       name: `conv2d ${list(xShape)} ∗ ${list(filterShape)} ${JSON.stringify(o)}`,
       inputs: { x: input(xShape, 1), filter: input(filterShape, 2) },
-      op: ({ x, filter }) => [ops.conv2d(x as tf.Tensor4D, filter as tf.Tensor4D, o)],
+      op: ({ x, filter }) => [conv2d(x as tf.Tensor4D, filter as tf.Tensor4D, o)],
       ...bilinear(xShape, filterShape, window, kind, xShape[0] * window.outH * window.outW * filterShape[3]),
     };
   });
 }
 
-function depthwise(ops: OpsUnderTest): readonly Row[] {
+function depthwise(): readonly Row[] {
   const rows: readonly ConvRow[] = [
     [[2, 6, 7, 8], [3, 3, 8, 1], { padding: 'same' }],
     [[1, 7, 5, 5], [3, 3, 5, 2], { padding: 1, strides: 2 }],
@@ -217,13 +109,13 @@ function depthwise(ops: OpsUnderTest): readonly Row[] {
     return {
       name: `depthwiseConv2d ${list(xShape)} ∗ ${list(filterShape)} ${JSON.stringify(o)}`,
       inputs: { x: input(xShape, 3), filter: input(filterShape, 4) },
-      op: ({ x, filter }) => [ops.depthwiseConv2d(x as tf.Tensor4D, filter as tf.Tensor4D, o)],
+      op: ({ x, filter }) => [depthwiseConv2d(x as tf.Tensor4D, filter as tf.Tensor4D, o)],
       ...bilinear(xShape, filterShape, window, { depthwise: true }, xShape[0] * window.outH * window.outW * outC),
     };
   });
 }
 
-function transposed(ops: OpsUnderTest): readonly Row[] {
+function transposed(): readonly Row[] {
   // The result's shape (the image of the convolution that is transposed), and that convolution's filter.
   const rows: readonly ConvRow[] = [
     [[2, 6, 7, 8], [3, 3, 8, 5], { padding: 'same' }],
@@ -252,7 +144,7 @@ function transposed(ops: OpsUnderTest): readonly Row[] {
     return {
       name: `conv2dTranspose ${list(xShape)} to ${list(imageShape)} by ${list(filterShape)} ${JSON.stringify(o)}`,
       inputs: { x: input(xShape, 5), filter: input(filterShape, 6) },
-      op: ({ x, filter }) => [ops.conv2dTranspose(x as tf.Tensor4D, filter as tf.Tensor4D, imageShape, o)],
+      op: ({ x, filter }) => [conv2dTranspose(x as tf.Tensor4D, filter as tf.Tensor4D, imageShape, o)],
       ...sumsOfProducts(each, size),
     };
   });
@@ -289,7 +181,7 @@ function sumsOfProducts(
   };
 }
 
-function pools(ops: OpsUnderTest): readonly Row[] {
+function pools(): readonly Row[] {
   const rows: readonly (readonly [ConvRow[0], readonly [number, number], WindowOptions])[] = [
     [[2, 6, 6, 4], [2, 2], {}],
     [[3, 7, 5, 5], [3, 3], { strides: 2, padding: 'same' }],
@@ -336,20 +228,20 @@ function pools(ops: OpsUnderTest): readonly Row[] {
       {
         name: `maxPool ${name}`,
         inputs,
-        op: ({ x }) => [ops.maxPool(x as tf.Tensor4D, size, o)],
+        op: ({ x }) => [maxPool(x as tf.Tensor4D, size, o)],
         forward: (v) => [max(v)],
       },
       {
         name: `avgPool ${name}`,
         inputs,
-        op: ({ x }) => [ops.avgPool(x as tf.Tensor4D, size, o)],
+        op: ({ x }) => [avgPool(x as tf.Tensor4D, size, o)],
         forward: (v) => [mean(v)],
       },
     ] satisfies readonly Row[];
   });
 }
 
-function norms(ops: OpsUnderTest): readonly Row[] {
+function norms(): readonly Row[] {
   const shapes = [
     [2, 3, 4, 8],
     [3, 5, 5, 5],
@@ -374,7 +266,7 @@ function norms(ops: OpsUnderTest): readonly Row[] {
         },
         op: (t) => {
           const other = residual ? { residual: t['residual']! } : {};
-          const { y, mean, variance } = ops.batchNormTraining(t['x']!, t['gamma']!, t['beta']!, {
+          const { y, mean, variance } = batchNormTraining(t['x']!, t['gamma']!, t['beta']!, {
             epsilon,
             relu,
             ...other,
@@ -402,13 +294,13 @@ function norms(ops: OpsUnderTest): readonly Row[] {
   ].map((shape): Row => ({
     name: `layerNorm ${list(shape)}`,
     inputs: { x: input(shape, 12, 2), gamma: input([shape.at(-1)!], 13), beta: input([shape.at(-1)!], 14) },
-    op: ({ x, gamma, beta }) => [ops.layerNorm(x!, gamma!, beta!, { epsilon: 1e-4 })],
+    op: ({ x, gamma, beta }) => [layerNorm(x!, gamma!, beta!, { epsilon: 1e-4 })],
     forward: ({ x, gamma, beta }) => [reference.layerNorm(x!, gamma!, beta!, 1e-4)],
   }));
   return [...batch, ...layer];
 }
 
-function losses(ops: OpsUnderTest): readonly Row[] {
+function losses(): readonly Row[] {
   const shapes = [
     [1, 2],
     [2, 10],
@@ -430,7 +322,7 @@ function losses(ops: OpsUnderTest): readonly Row[] {
       const oneHot = (labels: Float64Array): Float64Array =>
         Float64Array.from({ length: n * classes }, (_, i) => (labels[Math.floor(i / classes)] === i % classes ? 1 : 0));
       const op = ({ logits, labels }: Tensors): readonly tf.Tensor[] => [
-        ops.softmaxCrossEntropy(logits as tf.Tensor2D, labels as tf.Tensor2D, { labelSmoothing }),
+        softmaxCrossEntropy(logits as tf.Tensor2D, labels as tf.Tensor2D, { labelSmoothing }),
       ];
       return [
         {
@@ -450,11 +342,11 @@ function losses(ops: OpsUnderTest): readonly Row[] {
   );
 }
 
-function others(ops: OpsUnderTest): readonly Row[] {
+function others(): readonly Row[] {
   const geluRows = [[5], [3, 7], [0], [2, 3, 4, 5]].map((shape): Row => ({
     name: `gelu ${list(shape)}`,
     inputs: { x: input(shape, 17, 0, 3) },
-    op: ({ x }) => [ops.gelu(x!)],
+    op: ({ x }) => [gelu(x!)],
     forward: ({ x }) => [reference.gelu(x!)],
   }));
   const pooled = [
@@ -464,7 +356,7 @@ function others(ops: OpsUnderTest): readonly Row[] {
   ].map((shape): Row => ({
     name: `globalAveragePool ${list(shape)}`,
     inputs: { x: input(shape, 18) },
-    op: ({ x }) => [ops.globalAveragePool(x as tf.Tensor4D)],
+    op: ({ x }) => [globalAveragePool(x as tf.Tensor4D)],
     forward: ({ x }) => {
       const [n, h, w, c] = shape as [number, number, number, number];
       const y = new Float64Array(n * c);
@@ -493,7 +385,7 @@ function others(ops: OpsUnderTest): readonly Row[] {
         dtype: 'int32',
       },
     },
-    op: (t) => [ops.embedding(t['table'] as tf.Tensor2D, t['indices']!)],
+    op: (t) => [embedding(t['table'] as tf.Tensor2D, t['indices']!)],
     forward: (v) => [
       Float64Array.from({ length: v['indices']!.length * table![1]! }, (_, i) => {
         const row = v['indices']![Math.floor(i / table![1]!)]!;
@@ -502,37 +394,4 @@ function others(ops: OpsUnderTest): readonly Row[] {
     ],
   }));
   return [...geluRows, ...pooled, ...embeddings];
-}
-
-// ---- inputs
-
-function list(numbers: readonly number[]): string {
-  return `[${numbers.join(', ')}]`;
-}
-
-function input(shape: readonly number[], seed: number, mean = 0, deviation = 1): Input {
-  const size = shape.reduce((a, b) => a * b, 1);
-  return { shape, values: normals(size, seed).map((v) => Math.fround(mean + deviation * v)) };
-}
-
-/** Numbers like normal ones (sums of 12 uniforms), the same for the same seed, exact in float32. */
-function normals(size: number, seed: number): Float64Array {
-  let state = seed * 2654435761;
-  const uniform = (): number => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-  return Float64Array.from({ length: size }, () => {
-    let sum = -6;
-    for (let i = 0; i < 12; i++) sum += uniform();
-    return Math.fround(sum);
-  });
-}
-
-function toTensor({ shape, values, dtype }: Input): tf.Tensor {
-  return tf.tensor(
-    dtype === 'int32' ? Int32Array.from(values) : Float32Array.from(values),
-    [...shape],
-    dtype ?? 'float32',
-  );
 }

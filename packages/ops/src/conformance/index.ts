@@ -1,0 +1,2 @@
+export { opsTable } from './table.js';
+export type { OpCase } from './case.js';
