@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { addBackend } from './commands/backend.js';
 import { addBench } from './commands/bench.js';
 import { addCompare } from './commands/compare.js';
+import { addCompletion } from './commands/completion.js';
 import { addData } from './commands/data.js';
 import { addDiagnose } from './commands/diagnose.js';
 import { addEval } from './commands/eval.js';
@@ -62,6 +63,7 @@ export function createProgram(): Command {
   addBench(program);
   addBackend(program);
   addData(program);
+  addCompletion(program);
   addHelp(program);
   addExamples(program);
   return program;
