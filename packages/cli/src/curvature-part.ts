@@ -3,6 +3,9 @@ import { batches, slice, type Dataset } from '@polder/data';
 import { followCurvature, NonFiniteError, type CurvatureMemory, type ModelTarget } from '@polder/diagnostics';
 import { toTensors, type Measures, type TrainingPart } from '@polder/trainer';
 
+/** Gradient evaluations that a measurement may cost; standard errors say what they bought. */
+const maxGradEvals = 120;
+
 /** What to measure along a training, and when. */
 export interface CurvatureOptions {
   /** Gives logits. */
@@ -67,7 +70,11 @@ export function curvaturePart(options: CurvatureOptions): TrainingPart {
   async function measured(target: ModelTarget): Promise<Measures> {
     const wanted = { gradientNoise: also.includes('gradientVariance'), lipschitz: also.includes('lipschitz') };
     try {
-      const { memory: next, ...followed } = await followCurvature(target, { seed, signal, k: 1, ...wanted }, memory);
+      const { memory: next, ...followed } = await followCurvature(
+        target,
+        { seed, signal, k: 1, maxGradEvals, ...wanted },
+        memory,
+      );
       free();
       memory = next;
       return measuresOf(followed);
@@ -87,9 +94,9 @@ function measuresOf({ report, gradientNoise, lipschitz }: Followed): Measures {
     eigenvalues.find(({ value }) => value === wanted)?.residual ?? null;
   return {
     lambdaMax,
-    lambdaMaxError: residualOf(lambdaMax),
+    lambdaMaxResidual: residualOf(lambdaMax),
     lambdaMin,
-    lambdaMinError: residualOf(lambdaMin),
+    lambdaMinResidual: residualOf(lambdaMin),
     trace: trace.value,
     traceError: trace.standardError,
     fullGradNorm: gradientNorm,

@@ -82,7 +82,7 @@ it('measures what the estimators do, and after a break what it would have', { ti
   expect(last!['lipschitz']).toBeGreaterThan(0);
   for (const row of [first!, last!]) {
     expect(row['traceError']).toBeGreaterThan(0);
-    expect(row['lambdaMaxError']).toBeLessThan(0.01 * row['lambdaMax']!);
+    expect(row['lambdaMaxResidual']).toBeLessThan(0.01 * row['lambdaMax']!);
   }
   // From before the first measurement, and between the two.
   for (const { snapshot, rows } of whole.snapshots.filter((_, i) => [3, 8].includes(i))) {

@@ -3,7 +3,7 @@ import { groupBy } from './group.js';
 import { meanInterval } from './intervals.js';
 import { formatInterval, formatNumber } from './numbers.js';
 import { countedOf, endsEqual, equalPasses, measured, quantitiesOf, statusOf } from './quantities.js';
-import type { RunRecord } from './run.js';
+import type { MetricsRow, RunRecord } from './run.js';
 import type { Table, TableCell } from './table.js';
 
 /** What is drawn against passes, in this order, where any run has it. Metrics not named here follow, by name. */
@@ -21,6 +21,12 @@ const CURVES: readonly {
   },
   { metric: 'trainLoss', title: 'Training loss', unit: 'loss', about: 'Mean loss on training examples.' },
   { metric: 'testTop1', title: 'Test Top-1', unit: 'accuracy', about: 'Share of test examples classified right.' },
+  {
+    metric: 'emaTestTop1',
+    title: 'Test Top-1 of averaged weights',
+    unit: 'accuracy',
+    about: 'Share of test examples classified right with the exponential moving average of the weights.',
+  },
   { metric: 'testLoss', title: 'Test loss', unit: 'loss', about: 'Mean loss on the test set.' },
   {
     metric: 'generalisationGap',
@@ -33,6 +39,30 @@ const CURVES: readonly {
     title: 'SAM gap',
     unit: 'L(w+ε) − L(w)',
     about: 'How much the loss rises at the ascent point: first-order sharpness.',
+  },
+  {
+    metric: 'lambdaMax',
+    title: 'λ_max of the Hessian',
+    unit: 'λ_max',
+    about: 'Largest eigenvalue of the Hessian of the training loss, on fixed examples.',
+  },
+  {
+    metric: 'trace',
+    title: 'Trace of the Hessian',
+    unit: 'trace',
+    about: 'Trace of the Hessian of the training loss, on fixed examples, estimated.',
+  },
+  {
+    metric: 'gradientVariance',
+    title: 'Gradient variance',
+    unit: 'Σ Var(g_i)',
+    about: 'Variance of minibatch gradients, summed over the weights, on fixed examples.',
+  },
+  {
+    metric: 'lipschitz',
+    title: 'Local Lipschitz constant of the gradient',
+    unit: '‖Δ∇L‖ / ‖Δw‖',
+    about: 'How fast the gradient changed along the path since the measurement before.',
   },
 ];
 
@@ -50,7 +80,10 @@ const POLICY: Readonly<Record<string, readonly [title: string, about: string]>> 
 
 /** Not curves: positions, and what other curves already say. */
 const NOT_DRAWN = new Set(
-  'step epoch passes skippedSteps trainTop1 trainTop5 testTop5 lossGap advLoss ascentNorm'.split(' '),
+  (
+    'step epoch passes skippedSteps trainTop1 trainTop5 testTop5 lossGap advLoss ascentNorm emaTestTop5 emaTestLoss ' +
+    'lambdaMaxResidual lambdaMin lambdaMinResidual traceError fullGradNorm'
+  ).split(' '),
 );
 
 /** The repeats of one setting: the runs of equal label, in order of appearance. */
@@ -122,13 +155,15 @@ function figureOf(
     return points.length === 0 ? [] : [{ name: label, points, stroke }];
   });
   if (series.length === 0) return [];
-  const percent = metric === 'testTop1' || metric === 'generalisationGap';
-  const repeats = series.some(({ points }) => points.some(({ low }) => low !== undefined));
+  const percent = metric === 'testTop1' || metric === 'emaTestTop1' || metric === 'generalisationGap';
+  const banded = series.some(({ points }) => points.some(({ low }) => low !== undefined));
+  const repeats = groupRuns(runs).some(({ runs }) => runs.length > 1);
+  const bands = repeats ? ' Bands: 95 % interval of the mean over repeats.' : ' Bands: 95 % interval of the estimate.';
   return [
     {
       kind: 'line',
       title,
-      description: about + (repeats ? ' Bands: 95 % interval of the mean over repeats.' : ''),
+      description: about + (banded ? bands : ''),
       x: { label: 'gradient passes', format: '~s' },
       y: { label: unit, scale: wide(series) ? 'log' : 'linear', ...(percent ? { format: '.3~p' } : {}) },
       series,
@@ -136,11 +171,18 @@ function figureOf(
   ];
 }
 
+/** One run's point, with the 95 % interval of an estimate whose standard error the row states (`traceError`). */
+function pointOf(row: MetricsRow, metric: string): Point {
+  const y = measured(row, metric) as number;
+  const error = row[`${metric}Error`];
+  return { x: row.passes, y, ...(typeof error === 'number' && { low: y - 1.96 * error, high: y + 1.96 * error }) };
+}
+
 function curve(runs: readonly RunRecord[], metric: string): readonly Point[] {
   const [first] = runs;
   if (first === undefined) return [];
   const curves = runs.map(({ rows }) => rows.flatMap((row) => (measured(row, metric) === undefined ? [] : [row])));
-  if (runs.length === 1) return (curves[0] ?? []).map((row) => ({ x: row.passes, y: measured(row, metric) as number }));
+  if (runs.length === 1) return (curves[0] ?? []).map((row) => pointOf(row, metric));
   // Repeats are averaged where all of them have measured; a run that ended early ends the mean too.
   const at = groupBy(curves.flat(), ({ passes }) => passes);
   return [...at]

@@ -90,6 +90,20 @@ describe('the curves of runs', () => {
     expect(series.map(({ points }) => points.at(-1)?.x)).toEqual([400, 800]);
   });
 
+  it('draw curvature with the interval of an estimate whose standard error is stated, and averaged weights', () => {
+    const at = (step: number) => ({ step, epoch: step, passes: step });
+    const rows = [
+      { ...at(1), lambdaMax: 4, lambdaMaxResidual: 1e-9, trace: 10, traceError: 0.5 },
+      { ...at(2), testTop1: 0.5, emaTestTop1: 0.75, emaTestTop5: 1, emaTestLoss: 1 },
+    ];
+    const { results, policies } = runFigures([run('sam', { rows })]);
+    const points = (metric: string) => (results.find(({ title }) => title === metric) as LineFigure).series[0]!.points;
+    expect(points('Trace of the Hessian')).toEqual([{ x: 1, y: 10, low: 10 - 0.98, high: 10 + 0.98 }]);
+    expect(points('λ_max of the Hessian')).toEqual([{ x: 1, y: 4 }]);
+    expect(points('Test Top-1 of averaged weights')).toEqual([{ x: 2, y: 0.75 }]);
+    expect(policies).toEqual([]);
+  });
+
   it('show what policies report, under the symbols of their papers', () => {
     const rows = [1, 2].map((k) => ({
       step: k,

@@ -11,6 +11,12 @@ export interface KeepBestOptions {
   readonly metric?: string;
 }
 
+/** {@link keepBest}'s part, which knows the best weights' file. */
+export interface BestKeeper extends TrainingPart {
+  /** Entries of `summary.json`; none before an evaluation gave a number. */
+  summary(): Readonly<Record<string, string | number>>;
+}
+
 interface Kept {
   readonly step: number;
   readonly value: number;
@@ -32,7 +38,7 @@ export function keepBest(
   { count = 1, metric = 'testTop1' }: KeepBestOptions,
   store: WeightStore,
   others: readonly TrainingPart[] = [],
-): TrainingPart {
+): BestKeeper {
   checkInteger('keepBest.count', count, 1);
   const sign = /loss$/i.test(metric) ? -1 : 1;
   const averaging = others.find(({ name }) => metric.startsWith(`${name}Test`));
@@ -58,6 +64,17 @@ export function keepBest(
       kept = next;
     },
     state: () => ({ data: kept.map(({ step, value }) => ({ step, value })) }),
+    summary() {
+      const [best] = kept;
+      return best === undefined
+        ? {}
+        : {
+            bestCheckpoint: 'checkpoints/best.safetensors',
+            bestStep: best.step,
+            bestMetric: metric,
+            bestValue: best.value,
+          };
+    },
   };
 }
 

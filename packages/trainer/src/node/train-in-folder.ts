@@ -161,6 +161,7 @@ export async function trainInFolder<S extends PolicyState = PolicyState>(
     const { resumes = 0, backends = [] } = facts ?? {};
     const written = {
       ...summary,
+      ...best?.summary(),
       ...options.about,
       imagesPerSecond,
       seconds,
@@ -204,8 +205,10 @@ function reopen<S extends PolicyState>(options: FolderOptions<S>, config: Plain,
     const step = state?.snapshot.position.step ?? 0;
     const record = { step, checkpoint: state?.file ?? null, backend, overrides: resume.overrides ?? [] };
     const line = { ...record, ...options.about, time: new Date().toISOString() };
-    appendFileSync(join(path, 'resumes.jsonl'), `${JSON.stringify(line)}\n`);
-    if ((resume.overrides?.length ?? 0) > 0) writeJson(join(path, 'config.json'), config);
+    folder.also(() => {
+      appendFileSync(join(path, 'resumes.jsonl'), `${JSON.stringify(line)}\n`);
+      if ((resume.overrides?.length ?? 0) > 0) writeJson(join(path, 'config.json'), config);
+    });
     options.onOpen?.(path, step);
   } catch (error) {
     folder.close();
@@ -274,7 +277,8 @@ function fingerprint({ train, test }: { readonly train: Dataset; readonly test: 
 function named(error: unknown, folder: RunFolder | undefined): unknown {
   const checkpoint = folder?.lastCheckpoint;
   if (!(error instanceof DivergedError) || checkpoint === undefined) return error;
-  return new DivergedError({ ...error, checkpoint });
+  const { policy, step, passes, skippedSteps, skippedInARow } = error;
+  return new DivergedError({ policy, step, passes, skippedSteps, skippedInARow, checkpoint });
 }
 
 function recordFailure(folder: RunFolder, error: unknown, signal: AbortSignal | undefined, logs?: ExtraLogs): void {
