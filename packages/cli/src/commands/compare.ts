@@ -131,7 +131,8 @@ function presetNamed(name: string): GivenComparison {
 /** A length given replaces a preset's, also when it is of the other kind. */
 function withOneLength(preset: GivenComparison, given: GivenComparison): GivenComparison {
   const { epochs: _epochs, passBudget: _passBudget, ...rest } = preset;
-  if (given.epochs !== undefined || given.passBudget !== undefined) return { ...rest, ...given };
+  const { epochs, passBudget, fairPasses } = given;
+  if (epochs !== undefined || passBudget !== undefined || fairPasses === true) return { ...rest, ...given };
   return { ...preset, ...given };
 }
 
