@@ -14,25 +14,11 @@ import {
   type TrainingSnapshot,
 } from '@polder/trainer';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { namedNet } from './named-net.js';
 import { spots } from './toy.js';
 
 const train = spots(96);
 const test = spots(48);
-
-/** With batch norm, whose moving statistics live between steps too. */
-function net(seed = 1): tf.LayersModel {
-  const init = (n: number): ReturnType<typeof tf.initializers.glorotNormal> =>
-    tf.initializers.glorotNormal({ seed: seed * 10 + n });
-  return tf.sequential({
-    layers: [
-      tf.layers.flatten({ inputShape: [4, 4, 1], name: 'flat' }),
-      tf.layers.dense({ units: 10, kernelInitializer: init(1), name: 'in' }),
-      tf.layers.batchNormalization({ name: 'bn' }),
-      tf.layers.reLU({ name: 'relu' }),
-      tf.layers.dense({ units: 8, kernelInitializer: init(2), name: 'out' }),
-    ],
-  });
-}
 
 type Overrides = Partial<FitOptions>;
 
@@ -43,7 +29,7 @@ interface Run extends FitResult {
 }
 
 async function run(overrides: Overrides = {}): Promise<Run> {
-  const model = net();
+  const model = namedNet();
   const rows: MetricsRow[] = [];
   const snapshots: { snapshot: TrainingSnapshot; rows: number }[] = [];
   try {
