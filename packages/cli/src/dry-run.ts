@@ -70,7 +70,7 @@ export function printDryRun({ network, data, backend, settings, ...plan }: DryRu
   const cost = multiplyAdds === undefined ? '' : `, ${(multiplyAdds / 1e6).toFixed(1)} M multiply-adds an example`;
   const exact = Number.isInteger(plan.passesPerStep) ? '' : 'about ';
   const length =
-    settings.passBudget === undefined
+    settings.passBudget === undefined && settings.fairPasses !== true
       ? `${settings.epochs} epochs of ${plan.stepsPerEpoch} steps: ${plan.steps} steps, ${exact}${plan.passes} passes`
       : `${plan.passes} passes: about ${plan.steps} steps, ${(plan.steps / plan.stepsPerEpoch).toFixed(1)} epochs`;
   print(`network  ${network.name}, ${parameters} parameters${cost}`);
