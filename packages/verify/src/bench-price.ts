@@ -25,7 +25,7 @@ const convnetShapes = {
 };
 const deepShapes = { a: [3, 3, 2, 8], b: [3, 3, 8, 8], c: [3, 3, 8, 8], head: [8, 3] };
 
-/** Three equal convolutions: by counting convolutions a product tends to 3 gradients as a network gets deep. */
+/** Three equal convolutions: by counting them, a first product tends to 3 gradients in a deep network, a further one to 2. */
 const deep: Network = (w, x) => {
   const layer = (input: tf.Tensor, name: string): tf.Tensor =>
     tf.relu(tf.conv2d(input as tf.Tensor4D, w[name] as tf.Tensor4D, 1, 'same'));

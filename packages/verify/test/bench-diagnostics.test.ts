@@ -14,5 +14,9 @@ test('the bench of diagnostics meets its bars, timing aside', { timeout: 300_000
   expect(numeric.filter(({ ok }) => !ok)).toEqual([]);
   // 60 repeats: a true 95 % shows as 0.88 or more.
   expect(result.coverage.filter(({ coverage }) => coverage < 0.87)).toEqual([]);
-  for (const { gradients } of result.hvpCost) expect(gradients).toBeGreaterThan(1);
+  for (const { gradients, gradientsFurther } of result.hvpCost) {
+    expect(gradientsFurther).toBeGreaterThan(0.5);
+    expect(gradients).toBeGreaterThan(gradientsFurther);
+  }
+  expect(result.notes).toHaveLength(1);
 });

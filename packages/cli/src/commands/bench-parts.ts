@@ -57,7 +57,7 @@ async function benchDiagnostics({ goldens: folder, backend, json }: DiagnosticsF
   if (!result.ok) process.exitCode = exitCodes.error;
 }
 
-function printBench({ bars, trace, largest }: DiagnosticsBench): void {
+function printBench({ backend, bars, trace, largest, hvpCost, notes }: DiagnosticsBench): void {
   print('products to 1e-3 of λ_max, and relative error of the trace at 32 products');
   print(
     table(
@@ -70,6 +70,17 @@ function printBench({ bars, trace, largest }: DiagnosticsBench): void {
       ]),
     ),
   );
+  print(`\nprice of an exact Hessian product, in gradients (${backend})`);
+  print(
+    table(
+      ['network', 'the first', 'each further'],
+      hvpCost.map(({ network, gradients, gradientsFurther }) => [
+        network,
+        gradients.toFixed(2),
+        gradientsFurther.toFixed(2),
+      ]),
+    ),
+  );
   print('');
   print(
     table(
@@ -77,19 +88,25 @@ function printBench({ bars, trace, largest }: DiagnosticsBench): void {
       bars.map(({ name, value, bar, ok }) => [name, String(Number(value.toPrecision(3))), bar, ok ? 'ok' : 'MISSED']),
     ),
   );
+  for (const note of notes) print(`\n${note}`);
 }
 
 /** The golden files of a folder; without one those of the checkout, which a published package does not have. */
 async function readGoldens(given: string | undefined): Promise<readonly unknown[]> {
-  const own = fileURLToPath(new URL('../../../testkit/fixtures/golden/hessian', import.meta.url));
-  if (given === undefined && !existsSync(own)) {
+  const checkout = fileURLToPath(new URL('../../../testkit/fixtures/golden', import.meta.url));
+  const own = ['hessian', 'more-hessian'].map((name) => join(checkout, name));
+  if (given === undefined && !own.every(existsSync)) {
     say('no golden files here (--goldens FOLDER): synthetic spectra alone');
     return [];
   }
-  const folder = given ?? own;
+  const files = await Promise.all((given === undefined ? own : [given]).map(goldenFiles));
+  return Promise.all(files.flat().map(readGolden));
+}
+
+async function goldenFiles(folder: string): Promise<readonly string[]> {
   const names = (await listOf(folder)).filter((name) => name.endsWith('.json') && name !== 'index.json').sort();
   if (names.length === 0) throw new UsageError(`--goldens: ${folder} holds no .json files. Check the path.`);
-  return Promise.all(names.map((name) => readGolden(join(folder, name))));
+  return names.map((name) => join(folder, name));
 }
 
 async function listOf(folder: string): Promise<readonly string[]> {
