@@ -24,7 +24,7 @@ export interface RunSettings extends GivenSettings {
 
 const settingsOfSgd = ['momentum', 'nesterov'] as const;
 const settingsOfSchedules = {
-  cosine: ['warmupEpochs', 'minLr'],
+  cosine: ['minLr'],
   step: ['decayEpochs', 'decayRate'],
   constant: [],
 } as const;
@@ -43,6 +43,7 @@ export function resolveSettings(given: GivenSettings, policy: ChosenPolicy): Run
       `--lr has no effect under --policy ${policy.policy.name}, which sets the learning rate of each step itself. ` +
         'Where it starts is --policy-option eta0=0.1.',
     );
+  if (policySetsLearningRate) refuse(given, ['warmupEpochs'], `--policy ${policy.policy.name}`);
   const optimizer = given.optimizer ?? 'sgd';
   if (optimizer !== 'sgd') refuse(given, settingsOfSgd, `--optimizer ${optimizer}`);
   if (given.nesterov === true && given.momentum === 0) throw new UsageError('--nesterov needs a momentum above 0.');

@@ -3,9 +3,11 @@ import type { StartedBackend } from '@polder/backends';
 import {
   adam,
   adamW,
+  constant,
   cosine,
   sgd,
   stepDecay,
+  withWarmup,
   type LearningRate,
   type Optimizer,
   type Policy,
@@ -171,12 +173,12 @@ function augmentation({ augment }: RunSettings): readonly Augmentation[] {
 function learningRate(settings: RunSettings, { total, stepsPerEpoch }: TrainingPlan): number | Schedule {
   // A policy that sets the learning rate itself leaves no other; core ignores the number then.
   const { sched, lr = 0, warmupEpochs = 0, minLr = 0, decayEpochs = [], decayRate = 0.1 } = settings;
-  if (sched === 'constant') return lr;
+  const warmupSteps = Math.min(total, Math.round(warmupEpochs * stepsPerEpoch));
+  if (sched === 'constant') return warmupSteps === 0 ? lr : withWarmup(constant(lr), warmupSteps);
   if (sched === 'step') {
     const milestones = decayEpochs.map((epoch) => epoch * stepsPerEpoch);
-    return stepDecay({ initial: lr, milestones, factor: decayRate });
+    return withWarmup(stepDecay({ initial: lr, milestones, factor: decayRate }), warmupSteps);
   }
-  const warmupSteps = Math.min(total, Math.round(warmupEpochs * stepsPerEpoch));
   return cosine({ initial: lr, steps: total, warmupSteps, minimum: minLr });
 }
 

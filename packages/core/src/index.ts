@@ -15,7 +15,7 @@ export type { SgdOptions } from './optimizers/sgd.js';
 export { fromTfOptimizer } from './optimizers/tf-optimizer.js';
 export { decayMatrices } from './optimizers/optimizer.js';
 export type { Optimizer, Slots, WeightDecayOptions } from './optimizers/optimizer.js';
-export { constant, cosine, stepDecay } from './schedules.js';
+export { constant, cosine, stepDecay, withWarmup } from './schedules.js';
 export type { CosineOptions, LearningRate, Schedule, StepDecayOptions } from './schedules.js';
 export { disposeState, flattenState, stateVersion, unflattenState } from './state.js';
 export type { TrainState } from './state.js';

@@ -31,6 +31,12 @@ export function stepDecay({ initial, milestones, factor = 0.1 }: StepDecayOption
   return (step) => initial * factor ** milestones.filter((m) => step >= m).length;
 }
 
+/** Before another schedule, a linear warm-up over its first steps: `(step + 1) / warmupSteps` of its values. */
+export function withWarmup(schedule: Schedule, warmupSteps: number): Schedule {
+  checkInteger('withWarmup.warmupSteps', warmupSteps, 0);
+  return (step) => (step < warmupSteps ? (schedule(step) * (step + 1)) / warmupSteps : schedule(step));
+}
+
 /** Options of {@link cosine}. */
 export interface CosineOptions {
   /** The highest value, reached at the end of the warm-up. */
