@@ -203,18 +203,11 @@ ${lines.join('\n')}
 }
 
 function fishValues(values: Values): string {
-  switch (values.kind) {
-    case 'files':
-      return '-F';
-    case 'runs':
-      return "-a '(__polder_runs)'";
-    case 'anything':
-      return '';
-    case 'words': {
-      const words = values.words.join(' ');
-      return `-a ${quoted(values.list ? `(__polder_list ${words})` : words)}`;
-    }
+  if (values.kind === 'words') {
+    const words = values.words.join(' ');
+    return `-a ${quoted(values.list ? `(__polder_list ${words})` : words)}`;
   }
+  return { files: '-F', runs: "-a '(__polder_runs)'", anything: '' }[values.kind];
 }
 
 /** As much of a description as fits beside a word. */

@@ -61,11 +61,19 @@ export const examples: Readonly<Record<string, readonly Example[]>> = {
     ['polder completion fish > ~/.config/fish/completions/polder.fish', 'for fish'],
   ],
   models: [['polder models --json', 'parameters and multiply-adds of each network']],
-  bench: [['polder bench --policies none,sam --model resnet20', 'milliseconds a step, images a second']],
+  bench: [
+    ['polder bench --policies none,sam --model resnet20', 'milliseconds a step, images a second'],
+    ['polder bench soak', 'thousands of steps: tensors and memory stay'],
+  ],
+  'bench step': [['polder bench step --policies none,sam --model resnet20', 'milliseconds a step, images a second']],
   'bench data': [['polder bench data', 'rates of decoding and augmenting']],
   'bench diagnostics': [['polder bench diagnostics --json', 'estimators against known answers']],
   'bench soak': [['polder bench soak --json', 'thousands of steps: tensors and memory stay']],
   backend: [['polder backend install tensorflow', 'native TensorFlow, through your pip']],
+  doctor: [
+    ['polder doctor', 'what there is, what is missing, and the fix'],
+    ['polder doctor --backend wasm --grads', 'every op and its gradient'],
+  ],
   'backend install': [
     ['polder backend install tensorflow', "TensorFlow's CPU build"],
     ['polder backend install tensorflow --variant gpu', 'its CUDA build'],
