@@ -5,14 +5,18 @@ import {
   curvatureReport,
   EmptyDataError,
   frobeniusNorm,
+  gradientNoise,
   GradientsNotRegisteredError,
   hessianDensity,
   hessianDiagonal,
   hessianSpectrum,
   hessianTrace,
   hvp,
+  interpolate,
   InvalidTargetError,
   lambdaMax,
+  localLipschitz,
+  lossAndGradient,
   lossSurface,
   mSharpness,
   NonDeterministicLossError,
@@ -20,7 +24,9 @@ import {
   SecondOrderUnsupportedError,
   UnequalBatchesError,
   worstCaseSharpness,
+  type Batch,
   type LossTarget,
+  type ModelTarget,
   type Progress,
   type RunOptions,
   type VariablesTarget,
@@ -59,6 +65,22 @@ const measurements: Readonly<Record<string, (t: LossTarget, o: RunOptions) => Pr
   curvatureReport,
 };
 
+/** Those that ask more of a target than the tests of failures give: predictions, per-example losses, two batches. */
+const ofModels: Readonly<Record<string, (t: ModelTarget, o: RunOptions) => Promise<unknown>>> = {
+  'gauss-newton': (t, o) => hessianTrace(t, { ...o, operator: 'gauss-newton' }),
+  'empirical-fisher': (t, o) => hessianTrace(t, { ...o, operator: 'empirical-fisher' }),
+  'hutch++': (t, o) => hessianTrace(t, { ...o, method: 'hutch++' }),
+  xtrace: (t, o) => hessianTrace(t, { ...o, method: 'xtrace' }),
+  gradientNoise: (t, o) => gradientNoise({ ...t, data: [t.data as Batch, t.data as Batch] }, o),
+  'interpolate, localLipschitz, lossAndGradient': async (t, o) => {
+    const weights = t.model.trainableWeights.map((w) => w.read());
+    const elsewhere = weights.map((w, i) => values(w.shape, i));
+    await interpolate(t, elsewhere, weights, { ...o, points: 3 });
+    await localLipschitz(t, elsewhere, o);
+    tf.dispose([...(await lossAndGradient(t, o)).gradient, ...elsewhere]);
+  },
+};
+
 /** All that a measurement must leave as it was: registry, kernels, engine methods, flag. */
 const fingerprint = (): unknown => ({
   gradients: repairedKernels.map((name) => tf.getGradient(name)),
@@ -85,6 +107,17 @@ for (const backend of backends) {
       model = makeModel();
       data = { xs: values([4, 6, 6, 2]), ys: tf.tensor1d([0, 1, 2, 0], 'int32') };
     });
+
+    for (const [name, measure] of Object.entries(ofModels)) {
+      test(`${name} leaves weights, statistics, registry and tensors as they were`, async () => {
+        const before = await read(model.getWeights());
+        const state = fingerprint();
+        const target: ModelTarget = { model, loss: 'sparseSoftmaxCrossEntropy', data, batchNorm: 'batch' };
+        await leavingNoTensors(async () => measure(target, { maxGradEvals: 30 }));
+        expect(await read(model.getWeights())).toEqual(before);
+        expect(fingerprint()).toEqual(state);
+      });
+    }
 
     for (const [name, measure] of Object.entries(measurements)) {
       for (const batchNorm of ['inference', 'batch'] as const) {

@@ -102,6 +102,34 @@ for (const backend of backends) {
       }
     }
 
+    test('embedding, mean over tokens, softsign, hard sigmoid: exact products agree with differences', async () => {
+      const model = settle(
+        tf.sequential({
+          layers: [
+            layers.embedding({ inputDim: 9, outputDim: 4, inputLength: 5 }),
+            layers.dense({ units: 6, activation: 'softsign' }),
+            layers.globalAveragePooling1d(),
+            layers.dense({ units: 5, activation: 'hardSigmoid' }),
+            layers.dense({ units: 3, activation: 'softmax' }),
+          ],
+        }),
+      );
+      const data = {
+        xs: tf.tensor2d([0, 8, 3, 3, 1, 2, 2, 7, 5, 4, 6, 0, 3, 1, 8, 8, 4, 4, 2, 1], [4, 5]),
+        ys: labels(),
+      };
+      const target: ModelTarget = { model, loss: 'categoricalCrossentropy', data };
+      const v = model.trainableWeights.map((w, i) => values(w.shape as number[], 60 + i));
+      await leavingNoTensors(async () => {
+        const exact = await hvp(target, v, { hvp: 'exact' });
+        const difference = await hvp(target, v, { hvp: 'finite-difference', fdStep: 6e-3 });
+        expect(relativeError(await read(exact), await read(difference))).toBeLessThan(5e-3);
+        tf.dispose([...exact, ...difference]);
+      });
+      model.dispose();
+      tf.dispose([v, data]);
+    });
+
     test('Gauss-Newton of softmax and cross-entropy is the one on logits, and equals the Hessian of a linear model', async () => {
       const model = settle(
         tf.sequential({ layers: [layers.dense({ units: 3, activation: 'softmax', inputShape: [5] })] }),
