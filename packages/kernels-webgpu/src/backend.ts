@@ -50,6 +50,8 @@ export interface GpuBackend extends tf.KernelBackend {
   readonly device: GPUDevice;
   readonly queue: GPUQueue;
   readonly bufferManager: BufferManager;
+  /** The matrix product takes smaller tiles when there are no more than so many of 32 × 32. */
+  readonly thresholdToIncreaseWorkgroups: number;
   readonly tensorMap: { get(dataId: tf.DataId): TensorData; has(dataId: tf.DataId): boolean };
   runWebGPUProgram(
     program: GpuProgram,

@@ -116,6 +116,18 @@ function guardSizes(backend: GpuBackend): void {
         allowed,
         inputs.length + 1,
       );
+    // tfjs folds a dispatch into more dimensions where the program numbers its threads in one.
+    const most = limits.maxComputeWorkgroupsPerDimension;
+    const { dispatch, dispatchLayout: layout } = program;
+    const flat = layout.y === undefined && layout.z === undefined;
+    const largest = Math.max(...(flat ? dispatch.slice(1) : dispatch));
+    if (largest > most)
+      throw new WebgpuLimitError(
+        `The program "${program.shaderKey}" for a result of shape [${program.outputShape.join(', ')}]`,
+        'maxComputeWorkgroupsPerDimension',
+        most,
+        largest,
+      );
     return run(program, inputs, ...rest);
   };
 }

@@ -40,12 +40,14 @@ function reduction(kernelName: 'Sum' | 'Mean'): tf.KernelFunc {
       const values = tf.util.getArrayFromDType(dtype, tf.util.sizeFromShape(shape)) as tf.backend_util.TypedArray;
       return backend.makeTensorInfo(shape, dtype, mean && length === 0 ? values.fill(NaN) : values);
     }
+    const scale = mean ? 1 / length : 1;
+    if (axes.every((a, i) => a === i) && outShape.length > 0) return addColumns(backend, x, shape, length, scale);
     const perm = tf.backend_util.getAxesPermutation(axes, x.shape.length);
     const sorted =
       perm === undefined || perm === null
         ? x
         : (transpose({ inputs: { x }, attrs: { perm }, backend }) as tf.TensorInfo);
-    const result = addRows(backend, sorted, shape, length, mean ? 1 / length : 1);
+    const result = addRows(backend, sorted, shape, length, scale);
     if (sorted !== x) backend.disposeData(sorted.dataId);
     return result;
   };
@@ -68,6 +70,56 @@ function addRows(backend: GpuBackend, x: tf.TensorInfo, shape: number[], length:
     if (last) return sums;
     [from, left] = [sums, parts];
   }
+}
+
+/** The sum of each column of a matrix of `length` rows, times `scale`, in the shape given: without turning it first. */
+function addColumns(
+  backend: GpuBackend,
+  x: tf.TensorInfo,
+  shape: number[],
+  length: number,
+  scale: number,
+): tf.TensorInfo {
+  const columns = tf.util.sizeFromShape(shape);
+  let [from, left] = [x, length];
+  for (;;) {
+    const parts = Math.ceil(left / EACH);
+    const last = parts === 1;
+    const sums = backend.runWebGPUProgram(columnProgram(last ? shape : [parts, columns]), [from], 'float32', [
+      { type: 'int32', data: [left] },
+      { type: 'int32', data: [columns] },
+      { type: 'float32', data: [last ? scale : 1] },
+    ]);
+    if (from !== x) backend.disposeData(from.dataId);
+    if (last) return sums;
+    [from, left] = [sums, parts];
+  }
+}
+
+/** One thread per column of a chunk of rows. */
+function columnProgram(outputShape: number[]): GpuProgram {
+  const size = tf.util.sizeFromShape(outputShape);
+  return {
+    variableNames: ['x'],
+    outputShape,
+    workgroupSize: [EACH, 1, 1],
+    dispatch: [Math.ceil(size / EACH), 1, 1],
+    dispatchLayout: { x: outputShape.map((_, i) => i) },
+    size: true,
+    uniforms: 'rows : i32, columns : i32, scale : f32,',
+    shaderKey: 'polderColumnSum',
+    getUserCode: () => `
+      fn main(index : i32) {
+        if (index >= uniforms.size) { return; }
+        let column = index % uniforms.columns;
+        let first = (index / uniforms.columns) * ${EACH};
+        var sum = 0.0;
+        for (var row = first; row < min(uniforms.rows, first + ${EACH}); row = row + 1) {
+          sum = sum + x[row * uniforms.columns + column];
+        }
+        result[index] = sum * uniforms.scale;
+      }`,
+  };
 }
 
 /** One workgroup per chunk of a row. */

@@ -2,6 +2,7 @@ import { noWebgpu } from './start.js';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { currentBackend } from '../src/backend.js';
+import { WebgpuLimitError } from '../src/index.js';
 
 describe.skipIf(noWebgpu)('addN', () => {
   it.each([1, 2, 7, 8, 11, 12, 23, 40])('adds %i tensors', async (count) => {
@@ -40,9 +41,11 @@ describe.skipIf(noWebgpu)('softmax', () => {
     [5, 64],
     [3, 65],
     [4, 1000],
+    [3, 33],
     [65_535, 3],
     [66_560, 5],
-    [70_001, 2],
+    [65_537, 40],
+    [4_194_433, 2], // more workgroups than one dimension holds
   ])('of %i rows of %i', async (rows, columns) => {
     const logits = numbers(rows * columns);
     const x = tf.tensor2d(logits, [rows, columns]);
@@ -76,6 +79,7 @@ describe.skipIf(noWebgpu)('sums and means', () => {
   it.each([
     { shape: [3, 40_000], axis: [1] },
     { shape: [40_000, 3], axis: [0] },
+    { shape: [1_100_000, 3], axis: [0] },
     { shape: [2, 200, 100, 3], axis: [0, 1, 2] },
     { shape: [16_385], axis: [0] },
     { shape: [2, 16_384 * 2 + 1, 2], axis: [1] },
@@ -110,5 +114,53 @@ describe.skipIf(noWebgpu)('sums and means', () => {
       [],
     ]);
     tf.dispose([x, results]);
+  });
+});
+
+describe.skipIf(noWebgpu)('matrix products', () => {
+  const waves = (size: number, step: number): Float32Array =>
+    Float32Array.from({ length: size }, (_, i) => Math.sin(i * step));
+
+  it.each([
+    { fused: false, transposeA: false, transposeB: false },
+    { fused: false, transposeA: true, transposeB: true },
+    { fused: true, transposeA: false, transposeB: false },
+  ])('with long sums are exact and the same every time: %o', async ({ fused, transposeA, transposeB }) => {
+    const [rows, inner, columns] = [40, 3072, 10];
+    const [left, right] = [waves(rows * inner, 1.7), waves(inner * columns, 2.3)];
+    const a = tf.tensor2d(left, transposeA ? [inner, rows] : [rows, inner]);
+    const b = tf.tensor2d(right, transposeB ? [columns, inner] : [inner, columns]);
+    const multiply = (): tf.Tensor =>
+      fused ? tf.fused.matMul({ a, b, transposeA, transposeB }) : tf.matMul(a, b, transposeA, transposeB);
+    const results = [multiply(), multiply(), multiply()];
+    const [first, ...others] = await Promise.all(results.map((t) => t.data()));
+    for (const other of others) expect(other).toEqual(first);
+    const at = (
+      values: Float32Array,
+      turned: boolean,
+      i: number,
+      j: number,
+      [n, m]: readonly [number, number],
+    ): number => values[turned ? j * n + i : i * m + j]!;
+    for (const [i, j] of [
+      [0, 0],
+      [17, 4],
+      [39, 9],
+    ] as const) {
+      let sum = 0;
+      for (let k = 0; k < inner; k++)
+        sum += at(left, transposeA, i, k, [rows, inner]) * at(right, transposeB, k, j, [inner, columns]);
+      expect(Math.abs(first![i * columns + j]! - sum)).toBeLessThan(1e-3);
+    }
+    tf.dispose([a, b, results]);
+  });
+
+  it('that a device cannot dispatch are refused with a reason', () => {
+    const { maxComputeWorkgroupsPerDimension: most } = currentBackend().device.limits;
+    const a = tf.ones([most + 1, 1, 1]);
+    const b = tf.ones([most + 1, 1, 1]);
+    expect(() => tf.matMul(a, b)).toThrow(WebgpuLimitError);
+    expect(() => tf.matMul(a, b)).toThrow(/maxComputeWorkgroupsPerDimension/);
+    tf.dispose([a, b]);
   });
 });

@@ -3,7 +3,7 @@ import type { GpuBackend } from '../backend.js';
 import { gpuKernel, type KernelTable } from '../registry.js';
 import { dispatch, makeTensor, makeZeros, matrixOf, sizeOf, withScratch, type Shader } from './program.js';
 import { columnParts, COLUMN_THREADS, COLUMNS, sumPairs, SUM_ROWS_OF_GROUP } from './reduce.js';
-import { ROW_REDUCTIONS, ROW_THREADS } from './rows.js';
+import { lanesFor, overRows, rowGroups, ROW_THREADS } from './rows.js';
 
 type Of<Names extends string> = Readonly<Record<Names, tf.TensorInfo>>;
 
@@ -18,7 +18,14 @@ export const layerNormKernels: KernelTable = {
       const [width, rows] = matrixOf(x);
       const outputs = [makeTensor(backend, x.shape), makeTensor(backend, [rows]), makeTensor(backend, [rows])];
       if (sizeOf(x) > 0) {
-        dispatch(backend, FORWARD, { inputs: [x, gamma, beta], outputs, uniforms: [width, epsilon], groups: rows });
+        const lanes = lanesFor(width);
+        const groups = rowGroups(rows, lanes);
+        dispatch(backend, forward(lanes), {
+          inputs: [x, gamma, beta],
+          outputs,
+          uniforms: [rows, width, epsilon],
+          groups,
+        });
       }
       return outputs;
     },
@@ -28,7 +35,13 @@ export const layerNormKernels: KernelTable = {
     const [width, rows] = matrixOf(x);
     const dx = makeTensor(backend, x.shape);
     if (sizeOf(x) === 0) return [dx, makeZeros(backend, [width]), makeZeros(backend, [width])];
-    dispatch(backend, TO_INPUT, { inputs: [x, dy, gamma, mean, rstd], outputs: [dx], uniforms: [width], groups: rows });
+    const lanes = lanesFor(width);
+    dispatch(backend, toInput(lanes), {
+      inputs: [x, dy, gamma, mean, rstd],
+      outputs: [dx],
+      uniforms: [rows, width],
+      groups: rowGroups(rows, lanes),
+    });
     const { tiles, chunk, parts } = columnParts(width, rows);
     const [dbeta, dgamma] = withScratch(backend, parts * 2 * width, (partial) => {
       dispatch(backend, TO_AFFINE, {
@@ -43,55 +56,51 @@ export const layerNormKernels: KernelTable = {
   }),
 };
 
-const FORWARD: Shader = {
-  key: 'layer norm',
+const forward = (lanes: 1 | 8 | 64): Shader => ({
+  key: `layer norm ${lanes}`,
   inputs: { x: 'f32', gamma: 'f32', beta: 'f32' },
   outputs: { y: 'f32', mean: 'f32', rstd: 'f32' },
-  uniforms: { width: 'i32', epsilon: 'f32' },
+  uniforms: { rows: 'i32', width: 'i32', epsilon: 'f32' },
   threads: ROW_THREADS,
-  code: `${ROW_REDUCTIONS}
-fn main(row : i32, lane : i32) {
-  let base = row * u.width;
-  var sum = 0.0;
-  for (var c = lane; c < u.width; c = c + ${ROW_THREADS}) { sum = sum + x[base + c]; }
-  let centre = total(lane, sum) / f32(u.width);
+  code: overRows(
+    lanes,
+    `var sum = 0.0;
+  for (var c = lane; c < end; c = c + ${lanes}) { sum = sum + x[base + c]; }
+  let centre = total(thread, vec4<f32>(sum)).x / f32(u.width);
   sum = 0.0;
-  for (var c = lane; c < u.width; c = c + ${ROW_THREADS}) {
+  for (var c = lane; c < end; c = c + ${lanes}) {
     let v = x[base + c] - centre;
     sum = sum + v * v;
   }
-  let scale = inverseSqrt(total(lane, sum) / f32(u.width) + u.epsilon);
-  if (lane == 0) { mean[row] = centre; rstd[row] = scale; }
-  for (var c = lane; c < u.width; c = c + ${ROW_THREADS}) {
-    y[base + c] = (x[base + c] - centre) * scale * gamma[c] + beta[c];
-  }
-}`,
-};
+  let scale = inverseSqrt(total(thread, vec4<f32>(sum)).x / f32(u.width) + u.epsilon);
+  if (live && lane == 0) { mean[row] = centre; rstd[row] = scale; }
+  for (var c = lane; c < end; c = c + ${lanes}) { y[base + c] = (x[base + c] - centre) * scale * gamma[c] + beta[c]; }`,
+  ),
+});
 
-const TO_INPUT: Shader = {
-  key: 'layer norm input gradient',
+const toInput = (lanes: 1 | 8 | 64): Shader => ({
+  key: `layer norm input gradient ${lanes}`,
   inputs: { x: 'f32', dy: 'f32', gamma: 'f32', mean: 'f32', rstd: 'f32' },
   outputs: { dx: 'f32' },
-  uniforms: { width: 'i32' },
+  uniforms: { rows: 'i32', width: 'i32' },
   threads: ROW_THREADS,
-  code: `${ROW_REDUCTIONS}
-fn main(row : i32, lane : i32) {
-  let base = row * u.width;
-  let centre = mean[row];
-  let scale = rstd[row];
+  code: overRows(
+    lanes,
+    `let here = min(row, u.rows - 1);
+  let centre = mean[here];
+  let scale = rstd[here];
   var plain = 0.0; var along = 0.0;
-  for (var c = lane; c < u.width; c = c + ${ROW_THREADS}) {
+  for (var c = lane; c < end; c = c + ${lanes}) {
     let g = dy[base + c] * gamma[c];
     plain = plain + g;
     along = along + g * (x[base + c] - centre) * scale;
   }
-  plain = total(lane, plain) / f32(u.width);
-  along = total(lane, along) / f32(u.width);
-  for (var c = lane; c < u.width; c = c + ${ROW_THREADS}) {
-    dx[base + c] = scale * (dy[base + c] * gamma[c] - plain - (x[base + c] - centre) * scale * along);
-  }
-}`,
-};
+  let means = total(thread, vec4<f32>(plain, along, 0.0, 0.0)) / f32(u.width);
+  for (var c = lane; c < end; c = c + ${lanes}) {
+    dx[base + c] = scale * (dy[base + c] * gamma[c] - means.x - (x[base + c] - centre) * scale * means.y);
+  }`,
+  ),
+});
 
 /** Per column and part: the sums of dy and of dy · x̂. */
 const TO_AFFINE: Shader = {

@@ -32,29 +32,29 @@ export function segmentSumKernels(): KernelTable {
   };
 }
 
-// A workgroup per segment looks through the numbers, 256 at a time; which of them are its own is a set of bits (an OR is
+// A workgroup per segment looks through the numbers, 64 at a time; which of them are its own is a set of bits (an OR is
 // the same in any order), which all threads then go through, a column each.
 const SEGMENT_SUM: Shader = {
   key: 'segment sum',
   inputs: { x: 'f32', numbers: 'i32' },
   outputs: { result: 'f32' },
   uniforms: { width: 'i32', rows: 'i32' },
-  threads: 256,
+  threads: 64,
   code: `
-var<workgroup> own : array<atomic<u32>, 8>;
+var<workgroup> own : array<atomic<u32>, 2>;
 fn main(segment : i32, lane : i32) {
-  for (var column = lane; column < u.width; column = column + 256) { result[segment * u.width + column] = 0.0; }
-  for (var start = 0; start < u.rows; start = start + 256) {
-    if (lane < 8) { atomicStore(&own[lane], 0u); }
+  for (var column = lane; column < u.width; column = column + 64) { result[segment * u.width + column] = 0.0; }
+  for (var start = 0; start < u.rows; start = start + 64) {
+    if (lane < 2) { atomicStore(&own[lane], 0u); }
     workgroupBarrier();
     if (start + lane < u.rows && numbers[start + lane] == segment) { atomicOr(&own[lane / 32], 1u << u32(lane % 32)); }
     workgroupBarrier();
-    for (var word = 0; word < 8; word = word + 1) {
+    for (var word = 0; word < 2; word = word + 1) {
       var left = atomicLoad(&own[word]);
       while (left != 0u) {
         let row = start + 32 * word + i32(countTrailingZeros(left));
         left = left & (left - 1u);
-        for (var column = lane; column < u.width; column = column + 256) {
+        for (var column = lane; column < u.width; column = column + 64) {
           let at = segment * u.width + column;
           result[at] = result[at] + x[row * u.width + column];
         }
