@@ -4,7 +4,7 @@ import { followCurvature, NonFiniteError, type CurvatureMemory, type ModelTarget
 import { toTensors, type Measures, type TrainingPart } from '@polder/trainer';
 
 /** Gradient evaluations that a measurement may cost; standard errors say what they bought. */
-const maxGradEvals = 120;
+const maxGradEvals = 250;
 
 /** What to measure along a training, and when. */
 export interface CurvatureOptions {
@@ -97,8 +97,9 @@ function measuresOf({ report, gradientNoise, lipschitz }: Followed): Measures {
     lambdaMaxResidual: residualOf(lambdaMax),
     lambdaMin,
     lambdaMinResidual: residualOf(lambdaMin),
-    trace: trace.value,
-    traceError: trace.standardError,
+    // Without a probe, and not exact either, what is left is the part that the Krylov basis holds: no estimate.
+    trace: trace.samples.length > 0 || trace.converged ? trace.value : null,
+    traceError: trace.samples.length > 1 || trace.converged ? trace.standardError : null,
     fullGradNorm: gradientNorm,
     ...(gradientNoise && { gradientVariance: gradientNoise.variance }),
     // Between the last measurement and this one; the first has none before it.

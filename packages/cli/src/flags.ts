@@ -76,8 +76,11 @@ function metavariable(schema: z.ZodType): string {
   switch (kindOf(schema)) {
     case 'number':
       return 'number';
-    case 'enum':
-      return (schema as z.ZodEnum).options.join('|');
+    case 'enum': {
+      const choices = (schema as z.ZodEnum).options.join('|');
+      // A longer one would push every description off the screen; the description has them then.
+      return choices.length > 50 ? 'name' : choices;
+    }
     case 'array':
       return 'list';
     default:

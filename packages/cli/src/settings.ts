@@ -166,7 +166,11 @@ export const settingGroups: SettingGroups = {
       .describe('as many gradient passes as plain descent takes for the epochs, whatever the policy'),
     patience: positive.describe('stop after so many evaluations without a better one'),
     minDelta: nonNegative.describe('count as better only what is so by more than this (default 0)'),
-    monitor: z.enum(monitorChoices as [Monitor]).describe('what is to get better (default testTop1)'),
+    monitor: z
+      .enum(monitorChoices as [Monitor])
+      .describe(
+        'what is to get better: testTop1, testTop5, testLoss, trainTop1, trainLoss, or emaTestTop1 and its like (default: as --eval-metric)',
+      ),
     onNonfinite: z
       .enum(['stop', 'skip'])
       .describe('at a gradient that is not finite, whose step never counts: stop with exit code 4, or skip (default)'),
@@ -198,7 +202,11 @@ export const settingGroups: SettingGroups = {
       .positive()
       .describe('minutes between checkpoints (default 5, unless steps are given)'),
     keepBest: z.int().min(0).describe('keep the weights of the so many best evaluations (default 1)'),
-    evalMetric: z.enum(monitorChoices as [Monitor]).describe('by what the best are told (default testTop1)'),
+    evalMetric: z
+      .enum(monitorChoices as [Monitor])
+      .describe(
+        'by what the best are told: testTop1 (default), testTop5, testLoss, trainTop1, trainLoss, or emaTestTop1 and its like',
+      ),
   },
   'Machine and output:': {
     backend: z.string().min(1).describe('auto (default), webgpu, tensorflow, wasm or cpu'),
