@@ -5,6 +5,7 @@ import { addCompare } from './commands/compare.js';
 import { addCompletion } from './commands/completion.js';
 import { addData } from './commands/data.js';
 import { addDiagnose } from './commands/diagnose.js';
+import { addDoctor } from './commands/doctor.js';
 import { addEval } from './commands/eval.js';
 import { addExport } from './commands/export.js';
 import { addHelp } from './commands/help.js';
@@ -62,6 +63,7 @@ export function createProgram(): Command {
   addModels(program);
   addBench(program);
   addBackend(program);
+  addDoctor(program);
   addData(program);
   addCompletion(program);
   addHelp(program);
