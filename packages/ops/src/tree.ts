@@ -65,6 +65,7 @@ export function dotTrees(a: Tree, b: Tree): tf.Scalar {
 /** ‖a‖: one global L2 norm over all leaves, a 0-D tensor. */
 export function globalNorm(a: Tree): tf.Scalar {
   const leaves = Object.values(a);
+  if (reducible('PolderGlobalNorm', leaves)) return reduceLeaves('PolderGlobalNorm', leaves);
   return tf.tidy(() =>
     tf.sqrt(
       reducible('PolderSumOfSquares', leaves)
@@ -150,6 +151,18 @@ tf.registerGradient({
   kernelName: 'PolderSumOfSquares',
   saveAllInputs: true,
   gradFunc: (dy, leaves) => gradientsByPosition(leaves.map((x) => () => tf.mul(tf.mul(x, 2), dy as tf.Tensor))),
+});
+
+tf.registerGradient({
+  kernelName: 'PolderGlobalNorm',
+  saveAllInputs: true,
+  outputsToSave: [true],
+  gradFunc: (dy, saved) => {
+    const norm = saved[saved.length - 1] as tf.Scalar;
+    // At the origin, where there is none: zeros, as safeDivide gives them.
+    const scale = safeDivide(dy as tf.Scalar, norm);
+    return gradientsByPosition(saved.slice(0, -1).map((x) => () => tf.mul(x, scale)));
+  },
 });
 
 tf.registerGradient({
