@@ -11,14 +11,6 @@ type Leaves = readonly tf.TensorInfo[];
 
 /** Tree reductions of @polder/ops. Leaves are the values of `inputs`, in their order, all of them float32. */
 export const treeKernels: KernelTable = {
-  /** Σ x² over all numbers of all leaves. */
-  PolderSumOfSquares: gpuKernel((backend: GpuBackend, inputs: Leaves) =>
-    reduce(
-      backend,
-      SQUARES,
-      Object.values(inputs).map((leaf) => [leaf]),
-    ),
-  ),
   /** √ Σ x², also where the squares are too large or too small for float32. */
   PolderGlobalNorm: gpuKernel((backend: GpuBackend, inputs: Leaves) =>
     reduce(
@@ -72,21 +64,13 @@ const addSquare = (a: string): string => `
     else if (v < 1.0842021724855044e-19) { let s = v * 3.777893186295716e22; own.z = own.z + s * s; }
     else { own.y = own.y + v * v; }`;
 
-const SQUARES: Reduction = {
-  key: 'sum of squares',
+const NORM: Reduction = {
+  key: 'norm',
   arity: 1,
   element: 'f32',
   add: addSquare,
-  // In two steps, since the scales' squares are out of range.
-  finish:
-    'own.x * 7.555786372591432e22 * 7.555786372591432e22 + own.y + own.z * 2.6469779601696886e-23 * 2.6469779601696886e-23',
-  dtype: 'float32',
-};
-
-const NORM: Reduction = {
-  ...SQUARES,
-  key: 'norm',
   finish: 'norm(own)',
+  dtype: 'float32',
 };
 
 const DOT: Reduction = {
