@@ -15,7 +15,7 @@ export interface WeightAverageOptions {
 }
 
 /** The decay after step `step`, 1-based: the first update copies the weights. */
-export function decayAt(step: number, { decay = 0.9998, warmup = false }: WeightAverageOptions): number {
+function decayAt(step: number, { decay = 0.9998, warmup = false }: WeightAverageOptions): number {
   if (step <= 1) return 0;
   return warmup ? Math.min(decay, 1 - step ** (-2 / 3)) : decay;
 }

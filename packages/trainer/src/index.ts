@@ -33,7 +33,7 @@ export type {
   TrainingCallback,
 } from './fit-options.js';
 export { crossEntropyLoss, toTensors, trainableVariables, type TensorBatch } from './loss.js';
-export { nonFiniteGuard, type NonFiniteOptions } from './nonfinite-guard.js';
+export type { NonFiniteOptions } from './nonfinite-guard.js';
 export { planTraining, type Duration, type TrainingPlan } from './plan.js';
 export type { EvaluationRow, MetricsRow, PartRow, RunSummary, StepRow, TimingRow } from './rows.js';
 export { samGap, type SamGapOptions, type SamGapResult } from './sam-gap.js';

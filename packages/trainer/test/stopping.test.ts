@@ -1,13 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 import { expectNoLeak, startBackend } from '@polder/testkit';
-import {
-  DivergedError,
-  earlyStopping,
-  nonFiniteGuard,
-  type EarlyStoppingOptions,
-  type EvaluationRow,
-} from '@polder/trainer';
+import { DivergedError, earlyStopping, type EarlyStoppingOptions, type EvaluationRow } from '@polder/trainer';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { nonFiniteGuard } from '../src/nonfinite-guard.js';
 
 const row = (step: number, fields: Partial<EvaluationRow>): EvaluationRow => ({
   step,

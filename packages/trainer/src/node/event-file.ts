@@ -34,7 +34,7 @@ export function crc32c(bytes: Uint8Array): number {
 }
 
 /** TFRecord rotates and shifts checksums, because a checksum over bytes that hold checksums would say little. */
-export function maskedCrc(bytes: Uint8Array): number {
+function maskedCrc(bytes: Uint8Array): number {
   const crc = crc32c(bytes);
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }
