@@ -1,6 +1,7 @@
 // Kills training runs with SIGKILL at random moments, resumes them, and compares what they end with, byte by byte, with
 // the same runs left alone. Real `polder train` and `polder resume`, on the wasm and cpu backends.
-// usage: node tools/crash-test.mjs [--kills 20] [--seed N] [--break] [--json] [--keep]
+// usage: node tools/crash-test.mjs [--kills 20] [--seed N] [--epochs 15] [--break] [--json] [--keep]
+//   --epochs  of each run, 16 steps each
 //   --break   spoils checkpoints before the runs resume: the test must then report a failure, and exit with 1
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,6 +15,7 @@ const { values: options } = parseArgs({
   options: {
     kills: { type: 'string', default: '20' },
     seed: { type: 'string', default: String(Date.now() % 1e6) },
+    epochs: { type: 'string', default: '15' },
     break: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
@@ -21,13 +23,15 @@ const { values: options } = parseArgs({
 });
 const kills = Number(options.kills);
 const seed = Number(options.seed);
-if (!Number.isInteger(kills) || kills < 1 || !Number.isInteger(seed)) {
-  process.stderr.write('usage: node tools/crash-test.mjs [--kills 20] [--seed N] [--break] [--json] [--keep]\n');
+const epochs = Number(options.epochs);
+if (![kills, seed, epochs].every(Number.isInteger) || kills < 1 || epochs < 3) {
+  process.stderr.write(
+    'usage: node tools/crash-test.mjs [--kills 20] [--seed N] [--epochs 15] [--break] [--json] [--keep]\n',
+  );
   process.exit(2);
 }
 
 const stepsPerEpoch = 16;
-const epochs = 15;
 const steps = stepsPerEpoch * epochs;
 const size = ['--data', 'shapes', '--limit-train', '128', '--limit-test', '32', '--batch', '8'];
 const common = [...size, '--epochs', `${epochs}`, '--log-every', '1', '--gap-examples', '32'];

@@ -9,7 +9,7 @@ import { settingGroups, settingKeys, settingsSchema, type GivenSettings } from '
 import { didYouMean } from '../suggest.js';
 
 /** Settings that say where a run lies: they cannot differ from where it is. */
-const fixed = ['name', 'runDir', 'backend'];
+const fixed: ReadonlySet<string> = new Set(['name', 'runDir', 'backend']);
 
 /** `polder resume`: goes on with a run that was broken off. */
 export function addResume(program: Command): void {
@@ -107,7 +107,7 @@ function parseOverrides(overrides: readonly string[]): Readonly<Record<string, u
       throw new UsageError(`--override: expected setting=value, such as epochs=40, got "${text}".`);
     if (!settingKeys.includes(name))
       throw new UsageError(`--override ${name}: there is no such setting.${didYouMean(name, settingKeys)}`);
-    if (fixed.includes(name)) throw new UsageError(`--override ${name}: this cannot be changed. See --help.`);
+    if (fixed.has(name)) throw new UsageError(`--override ${name}: this cannot be changed. See --help.`);
     parsed[name] = parseAsFlag(name, value);
   }
   return parsed;
@@ -120,5 +120,5 @@ function parseAsFlag(name: string, value: string): unknown {
   const reader = new Command().exitOverride();
   addSettingFlags(reader, settingGroups);
   reader.parse([flagOf(name), value], { from: 'user' });
-  return (reader.opts() as Readonly<Record<string, unknown>>)[name];
+  return reader.opts<Readonly<Record<string, unknown>>>()[name];
 }
