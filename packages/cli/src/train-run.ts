@@ -41,7 +41,11 @@ export interface TrainRunOptions {
   /** Gives the run's folder: called once, when the first step has been taken, or at once for a run that resumes. */
   readonly claimFolder: () => string;
   /** Goes on with the run in the folder; the settings named may differ from what they were. */
-  readonly resume?: { readonly overrides: readonly string[] };
+  readonly resume?: {
+    readonly overrides: readonly string[];
+    /** `config.json` with the overrides: without the defaults that a later release may have added. */
+    readonly config: object;
+  };
   readonly view: ProgressView;
   readonly signal: AbortSignal;
 }
@@ -62,6 +66,10 @@ export type RunOutcome = RunSummary & {
   readonly polderVersion: string;
   readonly nodeVersion: string;
   readonly runDir: string;
+  /** Where the weights of the best evaluation are, below `runDir`, and what was best. */
+  readonly bestCheckpoint?: string;
+  readonly bestMetric?: string;
+  readonly bestStep?: number;
 };
 
 /** Settings that no number of a run depends on: a run may resume elsewhere, and on another machine. */
@@ -95,7 +103,7 @@ export async function trainRun(options: TrainRunOptions): Promise<RunOutcome> {
       ...fitted,
       parts: [...fitted.parts, ...(await curvatureParts(settings, model, data.train, signal))],
       folder: claimFolder,
-      config: settings,
+      config: resume?.config ?? settings,
       // A file's network: neither its layers nor its first weights follow from the settings.
       ...(network.topology && { files: { [TOPOLOGY_FILE]: network.topology }, keepInitial: true }),
       ...(settings.checkpointEvery !== undefined && { checkpointEvery: settings.checkpointEvery }),
@@ -103,7 +111,7 @@ export async function trainRun(options: TrainRunOptions): Promise<RunOutcome> {
       ...(settings.keepBest !== undefined &&
         settings.keepBest > 0 && { keepBest: { count: settings.keepBest, metric: settings.evalMetric ?? 'testTop1' } }),
       logs: { tensorboard: settings.tensorboard === true, csv: settings.csv === true },
-      ...(resume && { resume: { ...resume, free: freeSettings } }),
+      ...(resume && { resume: { overrides: resume.overrides, free: freeSettings } }),
       about: {
         model: settings.model,
         policy: settings.policy,

@@ -33,15 +33,20 @@ export function settingsOf<S extends PolicyState>(
     nonFinite: skippedInARow(options.nonFinite),
     logEvery: options.logEvery ?? 10,
     evalEvery: options.evalEvery ?? 1,
+    evalBatchSize: options.evalBatchSize ?? 256,
+    trainEvalExamples: options.trainEvalExamples ?? null,
   };
   // As a file would give it back: what JSON cannot say is left out on both sides of a comparison.
   return JSON.parse(JSON.stringify(settings)) as Settings;
 }
 
-/** Throws {@link SnapshotError} that names the first setting which is not as it was. */
+/**
+ * Throws {@link SnapshotError} that names the first setting which is not as it was. One that only one of them has is of
+ * another release.
+ */
 export function checkSettings(saved: Settings, now: Settings): void {
-  for (const name of new Set([...Object.keys(saved), ...Object.keys(now)])) {
-    const [before, after] = [saved, now].map((settings) => JSON.stringify(settings[name]) ?? 'nothing');
+  for (const name of Object.keys(saved).filter((key) => key in now)) {
+    const [before, after] = [saved, now].map((settings) => JSON.stringify(settings[name]));
     if (before !== after)
       throw new SnapshotError(
         name,

@@ -47,13 +47,19 @@ async function resume(run: string, { override, backend: asked, json = false }: F
   }
   const file = join(run, 'config.json');
   const settings = checkSettings(settingsSchema, { ...config, ...changed }, configOrigin(file, settingKeys));
-  await goOn(run, settings, Object.keys(changed), { backend: asked, step, json });
+  const given = { run, settings, config: { ...config, ...changed }, overrides: Object.keys(changed) };
+  await goOn(given, { backend: asked, step, json });
+}
+
+interface GivenRun {
+  readonly run: string;
+  readonly settings: GivenSettings;
+  readonly config: object;
+  readonly overrides: readonly string[];
 }
 
 async function goOn(
-  run: string,
-  given: GivenSettings,
-  overrides: readonly string[],
+  { run, settings: given, config, overrides }: GivenRun,
   {
     backend: asked,
     step,
@@ -89,7 +95,7 @@ async function goOn(
       backend,
       data,
       claimFolder: () => run,
-      resume: { overrides },
+      resume: { overrides, config },
       view: createProgressView(settings.policy),
       signal,
     }),
