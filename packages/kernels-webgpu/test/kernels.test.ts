@@ -156,10 +156,10 @@ describe.skipIf(noWebgpu)('dispatches', () => {
     const rows = 67;
     const x = wave(rows * width, 6);
     const y = await numbersOf(() => layerNorm(tf.tensor2d(x, [rows, width]), tf.ones([width]), tf.zeros([width])));
-    const expected = Array.from({ length: rows }, (_, r) => [...x.slice(r * width, (r + 1) * width)]).flatMap((row) => {
+    const expected = Array.from({ length: rows }, (_, r) => x.slice(r * width, (r + 1) * width)).flatMap((row) => {
       const mean = row.reduce((a, b) => a + b) / width;
       const variance = row.reduce((sum, v) => sum + (v - mean) ** 2, 0) / width;
-      return row.map((v) => (v - mean) / Math.sqrt(variance + 1e-5));
+      return Array.from(row, (v) => (v - mean) / Math.sqrt(variance + 1e-5));
     });
     expectNear(y, expected, 1e-6);
     const labels = Int32Array.from({ length: rows }, (_, i) => (i * 7) % width);

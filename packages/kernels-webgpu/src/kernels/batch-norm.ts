@@ -87,8 +87,8 @@ function statistics(backend: GpuBackend, x: tf.TensorInfo): [mean: tf.TensorInfo
   });
 }
 
-// Welford 1962 within a thread, Chan, Golub & LeVeque 1979 (eq. 2.1) between them: mean and sum of squared deviations,
-// never a difference of large sums.
+// A thread sums deviations from its first number, which no outlier spoils that is not most of the variance itself; sums are
+// merged as means and squared deviations (Chan, Golub & LeVeque 1979, eq. 2.1), never as differences of large sums.
 const MERGE_MOMENTS = `
 var<workgroup> counts : array<f32, ${COLUMN_THREADS}>;
 var<workgroup> means : array<f32, ${COLUMN_THREADS}>;
@@ -126,14 +126,17 @@ fn main(group : i32, lane : i32) {
   let channel = (group % tiles) * ${COLUMNS} + lane % ${COLUMNS};
   let end = min((part + 1) * u.chunk, u.rows);
   var own = vec3<f32>(0.0);
-  if (channel < u.channels) {
-    for (var row = part * u.chunk + lane / ${COLUMNS}; row < end; row = row + ${COLUMN_THREADS / COLUMNS}) {
-      let v = x[row * u.channels + channel];
-      let distance = v - own.y;
-      own.x = own.x + 1.0;
-      own.y = own.y + distance / own.x;
-      own.z = own.z + distance * (v - own.y);
+  let begin = part * u.chunk + lane / ${COLUMNS};
+  if (channel < u.channels && begin < end) {
+    let origin = x[begin * u.channels + channel];
+    var sum = 0.0; var square = 0.0; var count = 0.0;
+    for (var row = begin; row < end; row = row + ${COLUMN_THREADS / COLUMNS}) {
+      let v = x[row * u.channels + channel] - origin;
+      count = count + 1.0;
+      sum = sum + v;
+      square = square + v * v;
     }
+    own = vec3<f32>(count, origin + sum / count, max(square - sum * (sum / count), 0.0));
   }
   mergeRows(lane, own);
   if (lane < ${COLUMNS} && channel < u.channels) {

@@ -2,6 +2,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type { GpuBackend } from '../backend.js';
 import { gpuKernel, stockKernel, type KernelTable } from '../registry.js';
 import { convFilter } from './conv-filter.js';
+import { convForward } from './conv-forward.js';
 import { convInput } from './conv-input.js';
 import {
   isEmpty,
@@ -18,10 +19,7 @@ type Inputs = Readonly<Record<'x' | 'dy' | 'filter', tf.TensorInfo>>;
 type WithInputShape = { readonly inputShape: readonly number[] };
 type WithFilterShape = { readonly filterShape: readonly number[] };
 
-/**
- * Convolution and its gradients: the stock names of the gradients, for any model, and the names @polder/ops asks for. The
- * forward pass is tfjs's own, which is a tiled matrix product already and takes any padding and dilation.
- */
+/** Convolution and its gradients: the stock names, for any model, and the names @polder/ops asks for. */
 export function convolutionKernels(): KernelTable {
   const stock = {
     forward: stockKernel('Conv2D'),
@@ -29,21 +27,21 @@ export function convolutionKernels(): KernelTable {
     toFilter: stockKernel('Conv2DBackpropFilter'),
   };
   return {
-    PolderConv2D: ({ inputs, attrs, backend }) => {
-      const { x, filter } = inputs as unknown as Inputs;
-      const { strides, dilations, pads } = attrs as unknown as OpsConvAttrs;
-      const g = opsGeometry(x.shape, filter.shape, { strides, dilations, pads });
-      if (isEmpty(g)) return makeZeros(backend as GpuBackend, outShape(g));
-      const pad = [[0, 0], ...pads.map((pair) => [...pair]), [0, 0]];
-      const stockAttrs = { strides: [...strides], pad, dataFormat: 'NHWC', dilations: [...dilations] };
-      return stock.forward({ inputs, attrs: stockAttrs, backend });
-    },
+    PolderConv2D: gpuKernel((backend: GpuBackend, inputs: Inputs, attrs: OpsConvAttrs) =>
+      forward(backend, inputs, opsGeometry(inputs.x.shape, inputs.filter.shape, attrs)),
+    ),
     PolderConv2DBackpropInput: gpuKernel((backend: GpuBackend, inputs: Inputs, attrs: OpsConvAttrs & WithInputShape) =>
       toInput(backend, inputs, attrs.inputShape, opsGeometry(attrs.inputShape, inputs.filter.shape, attrs)),
     ),
     PolderConv2DBackpropFilter: gpuKernel(
       (backend: GpuBackend, inputs: Inputs, attrs: OpsConvAttrs & WithFilterShape) =>
         toFilter(backend, inputs, attrs.filterShape, opsGeometry(inputs.x.shape, attrs.filterShape, attrs)),
+    ),
+    Conv2D: channelsLast(
+      stock.forward,
+      gpuKernel((backend: GpuBackend, inputs: Inputs, attrs: StockConvAttrs) =>
+        forward(backend, inputs, stockGeometry(inputs.x.shape, inputs.filter.shape, attrs)),
+      ),
     ),
     Conv2DBackpropInput: channelsLast(
       stock.toInput,
@@ -63,6 +61,13 @@ export function convolutionKernels(): KernelTable {
 /** Ours, but for channels first, which is left to the stock kernel. */
 function channelsLast(stock: tf.KernelFunc, ours: tf.KernelFunc): tf.KernelFunc {
   return (args) => ((args.attrs as unknown as StockConvAttrs).dataFormat === 'NCHW' ? stock(args) : ours(args));
+}
+
+function forward(backend: GpuBackend, { x, filter }: Inputs, g: ConvGeometry): tf.TensorInfo {
+  if (isEmpty(g)) return makeZeros(backend, outShape(g));
+  const y = makeTensor(backend, outShape(g));
+  convForward(backend, x, filter, y, g);
+  return y;
 }
 
 function toInput(

@@ -50,8 +50,15 @@ export function dispatch(backend: GpuBackend, shader: Shader, { inputs, outputs,
   const folds = Math.ceil(groups / MOST_GROUPS);
   const flat = [outputs[0]!, ...inputs, ...outputs.slice(1)].map(flattened) as [tf.TensorInfo, ...tf.TensorInfo[]];
   const types = Object.values(shader.uniforms);
+  // The constructor's name is what tf.time calls a program.
   recorder.recordAndSubmit(
-    { pipeline, shaderKey, dispatch: [Math.ceil(groups / folds), folds, 1], written: outputs.length },
+    {
+      pipeline,
+      shaderKey,
+      dispatch: [Math.ceil(groups / folds), folds, 1],
+      written: outputs.length,
+      constructor: { name: shaderKey },
+    },
     flat[0],
     flat.slice(1),
     [groups, ...uniforms].map((value, i) => ({

@@ -15,7 +15,8 @@ export function columnParts(
   rows: number,
 ): { readonly tiles: number; readonly chunk: number; readonly parts: number } {
   const tiles = Math.ceil(columns / COLUMNS);
-  const wanted = Math.min(Math.ceil(512 / tiles), Math.ceil(rows / 64), 256);
+  // 16 rows per thread at least.
+  const wanted = Math.min(Math.ceil(512 / tiles), Math.ceil(rows / 256));
   const chunk = Math.ceil(rows / Math.max(wanted, 1));
   return { tiles, chunk, parts: Math.max(1, Math.ceil(rows / chunk)) };
 }
