@@ -42,6 +42,11 @@ void for_blocks(const Pixels& p, int64_t part, bool backwards, const Work& work)
   }
 }
 
+bool fits(OpKernelContext* context, std::initializer_list<int> inputs, int64_t size) {
+  return std::all_of(inputs.begin(), inputs.end(),
+                     [&](int input) { return context->input(input).NumElements() == size; });
+}
+
 class BatchNorm : public OpKernel {
  public:
   explicit BatchNorm(OpKernelConstruction* context) : OpKernel(context) {
@@ -56,6 +61,8 @@ class BatchNorm : public OpKernel {
     const float* gamma = floats(context->input(1));
     const float* beta = floats(context->input(2));
     const Pixels p = pixels_of(x);
+    OP_REQUIRES(context, fits(context, {1, 2}, p.channels) && (context->num_inputs() == 3 || fits(context, {3}, p.count * p.channels)),
+                absl::InvalidArgumentError("per channel one gamma and beta, a residual of the shape of x"));
     const TensorShape per_channel({p.channels});
     Tensor *y = nullptr, *mean = nullptr, *variance = nullptr;
     const bool residual = context->num_inputs() == 4;
@@ -88,7 +95,7 @@ class BatchNorm : public OpKernel {
       std::vector<float> of_block(2 * p.channels);
       for_blocks(p, part, false, [&](int64_t first, int64_t pixels) {
         float *m = of_block.data(), *s = m + p.channels;
-        kernels()->moments(pixels, p.channels, floats(x) + first * p.channels, m, s);
+        kernels()->normalisations.moments(pixels, p.channels, floats(x) + first * p.channels, m, s);
         merge(sum, static_cast<double>(pixels), m, s);
       });
     });
@@ -108,7 +115,7 @@ class BatchNorm : public OpKernel {
     for_parts(context, p.parts, [&](int64_t part) {
       for_blocks(p, part, true, [&](int64_t first, int64_t pixels) {
         const int64_t at = first * p.channels;
-        kernels()->normalise(pixels, p.channels, floats(x) + at, scale.data(), offset.data(),
+        kernels()->normalisations.normalise(pixels, p.channels, floats(x) + at, scale.data(), offset.data(),
                              residual ? other + at : nullptr, relu_, floats(*y) + at);
       });
     });
@@ -136,6 +143,8 @@ class BatchNormGradient : public OpKernel {
     OP_REQUIRES(context, kernels() != nullptr && x.dims() >= 2 && x.NumElements() > 0,
                 absl::InvalidArgumentError("numbers of rank 2 or more"));
     const Pixels p = pixels_of(x);
+    OP_REQUIRES(context, fits(context, {1, 3, 4}, p.channels) && fits(context, {5}, p.count * p.channels) && (!relu_ || fits(context, {2}, p.count * p.channels)),
+                absl::InvalidArgumentError("per channel one gamma, mean and variance, y and dy of the shape of x"));
     const TensorShape per_channel({p.channels});
     Tensor *dx = nullptr, *dgamma = nullptr, *dbeta = nullptr, *slope = nullptr;
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({5}, 0, x.shape(), &dx));
@@ -151,7 +160,7 @@ class BatchNormGradient : public OpKernel {
       std::vector<float> of_block(2 * p.channels);
       for_blocks(p, part, false, [&](int64_t first, int64_t pixels) {
         const int64_t at = first * p.channels;
-        kernels()->slope_sums(pixels, p.channels, floats(x) + at, mean, relu_ ? y + at : nullptr, dy + at,
+        kernels()->normalisations.slope_sums(pixels, p.channels, floats(x) + at, mean, relu_ ? y + at : nullptr, dy + at,
                               of_block.data(), of_block.data() + p.channels);
         for (int64_t c = 0; c < 2 * p.channels; c++) sum[c] += of_block[c];
       });
@@ -173,7 +182,7 @@ class BatchNormGradient : public OpKernel {
     for_parts(context, p.parts, [&](int64_t part) {
       for_blocks(p, part, true, [&](int64_t first, int64_t pixels) {
         const int64_t at = first * p.channels;
-        kernels()->normalise_grad(pixels, p.channels, floats(x) + at, mean, relu_ ? y + at : nullptr, dy + at, a.data(),
+        kernels()->normalisations.normalise_grad(pixels, p.channels, floats(x) + at, mean, relu_ ? y + at : nullptr, dy + at, a.data(),
                                   b.data(), k.data(), floats(*dx) + at, wanted ? floats(*slope) + at : nullptr);
       });
     });

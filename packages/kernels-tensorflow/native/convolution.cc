@@ -123,15 +123,15 @@ class Taps {
     if (!winograd_) return absl::OkStatus();
     const int64_t numbers = shape_.run / 3 * shape_.channels;
     TF_RETURN_IF_ERROR(context->allocate_temp(tensorflow::DT_FLOAT, TensorShape({16 * numbers}), &transformed_));
-    kernels()->winograd_filter(numbers, filter, floats(transformed_));
+    kernels()->convolutions.winograd_filter(numbers, filter, floats(transformed_));
     return absl::OkStatus();
   }
 
   void run(const float* image, float* scratch, float* y) const {
     if (winograd_)
-      kernels()->winograd(shape_, image, floats(transformed_), scratch, y);
+      kernels()->convolutions.winograd(shape_, image, floats(transformed_), scratch, y);
     else
-      kernels()->conv(shape_, image, filter_, y);
+      kernels()->convolutions.conv(shape_, image, filter_, y);
   }
 
  private:
@@ -157,6 +157,7 @@ class Convolution : public OpKernel {
     const Tensor& filter = context->input(1);
     if (!check(context, x, filter, filter.dim_size(3))) return;
     const Image in = image_of(x);
+    OP_REQUIRES(context, filter.dim_size(2) == in.channels, absl::InvalidArgumentError("a filter for these channels"));
     const Pads pads = pads_of(window_);
     const Image room = padded(in, pads);
     const Image out = {(room.rows - filter.dim_size(0)) / window_.strides[0] + 1,
@@ -194,8 +195,8 @@ class Tiles {
     const int64_t all = shape_.rows / 2 * (shape_.columns / 2);
     for (int64_t first = 0; first < all;) {
       const int64_t tiles = std::min(all - first, kSlopeTiles - filled_);
-      kernels()->winograd_input(shape_, image, first, tiles, kSlopeTiles, v_ + filled_ * (shape_.run / 3));
-      kernels()->winograd_slope(shape_, dy, first, tiles, kSlopeTiles, w_ + filled_ * shape_.channels);
+      kernels()->convolutions.winograd_input(shape_, image, first, tiles, kSlopeTiles, v_ + filled_ * (shape_.run / 3));
+      kernels()->convolutions.winograd_slope(shape_, dy, first, tiles, kSlopeTiles, w_ + filled_ * shape_.channels);
       first += tiles;
       filled_ += tiles;
       if (filled_ == kSlopeTiles) finish();
@@ -203,7 +204,7 @@ class Tiles {
   }
 
   void finish() {
-    if (filled_ > 0) kernels()->winograd_products(shape_, filled_, kSlopeTiles, v_, w_, sums_);
+    if (filled_ > 0) kernels()->convolutions.winograd_products(shape_, filled_, kSlopeTiles, v_, w_, sums_);
     filled_ = 0;
   }
 
@@ -250,14 +251,14 @@ class FilterGradient : public OpKernel {
         tiles.finish();
       } else {
         for (int64_t n = range.begin; n < range.end; n++)
-          kernels()->conv_filter_grad(shape, scratch.image(x, n, part), floats(dy) + n * out.size(), sum);
+          kernels()->convolutions.conv_filter_grad(shape, scratch.image(x, n, part), floats(dy) + n * out.size(), sum);
       }
     });
     float* total = winograd ? sums : floats(*dfilter);
     if (!winograd) std::memcpy(total, sums, sizeof(float) * size);
     for (int64_t part = 1; part < parts; part++)
       for (int64_t i = 0; i < size; i++) total[i] += sums[part * size + i];
-    if (winograd) kernels()->winograd_filter_grad(numbers, total, floats(*dfilter));
+    if (winograd) kernels()->convolutions.winograd_filter_grad(numbers, total, floats(*dfilter));
   }
 
  private:

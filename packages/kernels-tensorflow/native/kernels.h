@@ -21,7 +21,7 @@ struct ConvShape {
 // What scratch for Winograd's algorithm has between the 16 numbers of its tiles, besides the tiles themselves.
 constexpr long kGap = 16;
 
-struct Kernels {
+struct Convolutions {
   // y = the convolution of `image` with `filter`, [taps, run, channels].
   void (*conv)(const ConvShape& shape, const float* image, const float* filter, float* y);
   // dfilter += the gradient in the filter, for the image's own dy ([rows, columns, channels], dense).
@@ -42,8 +42,10 @@ struct Kernels {
                             float* sums);
   // The gradient in a filter of 3 × 3 × `numbers` from those sums.
   void (*winograd_filter_grad)(long numbers, const float* sums, float* dfilter);
+};
 
-  // Batch norm over [pixels, channels]; what is per channel is `channels` long.
+// Batch norm over [pixels, channels]; what is per channel is `channels` long.
+struct Normalisations {
   // mean and squares (of the distances from that mean, summed) of these pixels alone.
   void (*moments)(long pixels, long channels, const float* x, float* mean, float* squares);
   // y = x · scale + offset (+ residual unless null), and no less than 0 where `relu`.
@@ -57,10 +59,30 @@ struct Kernels {
                          const float* dy, const float* a, const float* b, const float* c, float* dx, float* slope);
 };
 
+// What transformers are made of besides products of matrices.
+struct Rows {
+  // x · Φ(x), and dy times its derivative.
+  void (*gelu)(long size, const float* x, float* y);
+  void (*gelu_grad)(long size, const float* x, const float* dy, float* dx);
+  // Layer norm of [rows, width]: y, and the mean and 1/√(variance + epsilon) of each row.
+  void (*layer_norm)(long rows, long width, const float* x, const float* gamma, const float* beta, float epsilon,
+                     float* y, float* mean, float* rstd);
+  // dx; dgamma and dbeta are added to.
+  void (*layer_norm_grad)(long rows, long width, const float* x, const float* gamma, const float* mean,
+                          const float* rstd, const float* dy, float* dx, float* dgamma, float* dbeta);
+  // dx = (dy − ⟨dy, y⟩) · y, row by row.
+  void (*softmax_grad)(long rows, long width, const float* y, const float* dy, float* dx);
+};
+
+struct Kernels {
+  long lanes;  // floats in a vector
+  const Convolutions& convolutions;
+  const Normalisations& normalisations;
+  const Rows& rows;
+};
+
 // The best that this processor runs; null where none is (other than x86-64 with AVX2 and FMA).
 const Kernels* kernels();
-
-extern const Kernels avx512, avx2;
 
 }  // namespace polder
 

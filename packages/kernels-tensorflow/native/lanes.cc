@@ -15,7 +15,7 @@ class Lanes : public tensorflow::OpKernel {
   void Compute(tensorflow::OpKernelContext* context) override {
     tensorflow::Tensor* lanes = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, tensorflow::TensorShape({}), &lanes));
-    lanes->scalar<int32_t>()() = kernels() == &avx512 ? 16 : kernels() == &avx2 ? 8 : 0;
+    lanes->scalar<int32_t>()() = kernels() == nullptr ? 0 : static_cast<int32_t>(kernels()->lanes);
   }
 };
 

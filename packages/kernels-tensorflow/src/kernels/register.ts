@@ -8,6 +8,8 @@ import { crossEntropyKernels } from './cross-entropy.js';
 import { ownBatchNormKernels } from './own-batch-norm.js';
 import { ownConvolutionKernels } from './own-convolution.js';
 import { ownOpLanes } from './own-ops.js';
+import { ownTransformerKernels, registerSoftmaxGradient } from './own-transformer.js';
+import { ownTreeKernels } from './own-tree.js';
 import { registerStockRepairs } from './stock.js';
 import { treeKernels } from './tree.js';
 
@@ -25,12 +27,13 @@ export function registerTensorflowKernels(): void {
     ...crossEntropyKernels,
     ...treeKernels,
     ...(!backend.isUsingGpuDevice && batchNormKernels),
-    ...(lanes > 0 && ownBatchNormKernels(batchNormKernels)),
+    ...(lanes > 0 && { ...ownBatchNormKernels(batchNormKernels), ...ownTreeKernels, ...ownTransformerKernels }),
     // With vectors of 8 floats oneDNN's convolutions are not beaten.
     ...(lanes === 16 && ownConvolutionKernels(convolutionKernels)),
   };
   for (const [kernelName, kernelFunc] of Object.entries(kernels))
     tf.registerKernel({ kernelName, backendName: BACKEND, kernelFunc });
   registerStockRepairs(backend);
+  if (lanes > 0) registerSoftmaxGradient();
   registerExecutor(BACKEND, createCaptureExecutor);
 }

@@ -52,6 +52,7 @@ function reduced(
   return only(run(op, attrs, [input, axes]));
 }
 
-function typeOf({ binding }: Native, dtype: tf.DataType): number {
+/** TensorFlow’s number of a type of tfjs. */
+export function typeOf({ binding }: Native, dtype: tf.DataType): number {
   return dtype === 'float32' ? binding.TF_FLOAT : dtype === 'bool' ? binding.TF_BOOL : binding.TF_INT32;
 }

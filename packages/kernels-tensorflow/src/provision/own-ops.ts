@@ -13,10 +13,10 @@ const INSTRUCTION_SETS: Readonly<Record<string, readonly string[]>> = {
   avx512: ['-mavx512f', '-mavx512vl', '-mavx512dq', '-mavx2', '-mfma'],
   avx2: ['-mavx2', '-mfma'],
 };
-const LOOPS = ['kernels.cc'];
+const LOOPS = ['convolution-loops.cc', 'batch-norm-loops.cc', 'row-loops.cc'];
 
 /** What registers ops with TensorFlow, and so includes its headers. */
-const OPS = ['lanes.cc', 'convolution.cc', 'batch-norm.cc'];
+const OPS = ['lanes.cc', 'convolution.cc', 'batch-norm.cc', 'trees.cc', 'transformer.cc'];
 
 export interface OwnOpsSources {
   /** TensorFlow's headers, with those of Eigen, Abseil and protobuf that came with them. */
@@ -36,8 +36,8 @@ export async function buildOwnOps(
 ): Promise<string | undefined> {
   await mkdir(work, { recursive: true });
   const common = ['-std=c++17', '-O3', '-fPIC', '-fvisibility=hidden', '-w'];
-  // Tensors are aligned to 64 bytes, and Eigen has to know.
-  const headers = [`-I${include}`, '-DEIGEN_MAX_ALIGN_BYTES=64'];
+  // Tensors are aligned to 64 bytes, and Eigen has to know. Updates of weights give the bits of separate operations.
+  const headers = [`-I${include}`, '-DEIGEN_MAX_ALIGN_BYTES=64', '-ffp-contract=off'];
   const units = [
     ...Object.entries(INSTRUCTION_SETS).flatMap(([name, flags]) =>
       LOOPS.map((file) => ({ file, object: `${name}-${file}.o`, flags: [...flags, `-DTARGET=${name}`] })),

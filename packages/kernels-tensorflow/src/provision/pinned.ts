@@ -3,7 +3,7 @@ export const TENSORFLOW_VERSION = '2.21.0';
 export const TFJS_NODE_VERSION = '4.22.0';
 
 /** Raised when what is put in the folder changes for the same versions: our own ops (`native`) too. */
-const LAYOUT = 1;
+const LAYOUT = 2;
 
 /** `gpu` is the CUDA build; it finds CUDA and cuDNN on the machine, or works on the CPU without them. */
 export type Variant = 'cpu' | 'gpu';
