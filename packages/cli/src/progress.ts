@@ -78,10 +78,12 @@ function describe({ phase, fraction, step, passes, loss, imagesPerSecond, second
   return parts.join(' · ');
 }
 
-function describeEvaluation({ epoch, passes, testTop1, testLoss, trainTop1, trainLoss }: EvaluationRow): string {
+function describeEvaluation(row: EvaluationRow): string {
+  const { epoch, passes, testTop1, testLoss, trainTop1, trainLoss, emaTestTop1 } = row;
   return (
     `epoch ${epoch.toFixed(1)} · ${passes} passes · test Top-1 ${percent(testTop1)}, loss ${testLoss.toFixed(3)} · ` +
-    `train Top-1 ${percent(trainTop1)}, loss ${trainLoss.toFixed(3)}`
+    `train Top-1 ${percent(trainTop1)}, loss ${trainLoss.toFixed(3)}` +
+    (emaTestTop1 === undefined ? '' : ` · averaged weights ${percent(emaTestTop1)}`)
   );
 }
 

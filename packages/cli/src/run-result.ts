@@ -18,12 +18,16 @@ export async function showOutcome(outcome: RunOutcome, network: string, json: bo
       [
         ['test Top-1', percent(outcome.testTop1)],
         ['test Top-5', percent(outcome.testTop5)],
+        ...(outcome.emaTestTop1 === undefined ? [] : [['test Top-1, averaged weights', percent(outcome.emaTestTop1)]]),
         ['test loss', outcome.testLoss.toFixed(4)],
         ['train loss', outcome.trainLoss.toFixed(4)],
         ['generalisation gap', percent(outcome.generalisationGap)],
         ['SAM gap', outcome.samGap.toFixed(4)],
         ['gradient passes', String(outcome.passes)],
         ['images per second', outcome.imagesPerSecond.toFixed(1)],
+        ...(outcome.bestCheckpoint === undefined
+          ? []
+          : [['best checkpoint', `${outcome.bestCheckpoint}, ${outcome.bestMetric} at step ${outcome.bestStep}`]]),
         ...(outcome.stopped === undefined ? [] : [['stopped early', outcome.stopped]]),
       ],
     )

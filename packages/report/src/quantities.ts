@@ -37,6 +37,7 @@ export function quantitiesOf(runs: readonly RunRecord[]): readonly Quantity[] {
       ? [percent('last10TestTop1', 'Test Top-1, mean of last 10')]
       : []),
     percent('testTop5', 'Test Top-5'),
+    percent('emaTestTop1', 'Test Top-1, averaged weights'),
     number('testLoss', 'Test loss'),
     number('trainLoss', 'Train loss'),
     percent('generalisationGap', 'Generalisation gap'),

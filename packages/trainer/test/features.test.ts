@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import { sam, sgd, type Policy } from '@polder/core';
+import { none, sam, sgd, type Policy } from '@polder/core';
 import { batches, mixing, type Batch, type MixingOptions } from '@polder/data';
 import { expectNoLeak, startBackend } from '@polder/testkit';
 import {
@@ -134,6 +134,29 @@ describe('mixing', () => {
     expect(blended).toBeGreaterThan(6);
     tf.dispose(Object.values(tensors));
     model.dispose();
+  });
+
+  it('gives a policy the loss of each blended example, and gradients of some of them (ESAM)', async () => {
+    // Descends by the gradient of the first four examples; says what it was told of each.
+    const policy: Policy = {
+      ...none(),
+      step(oracle) {
+        const { loss } = oracle.gradient();
+        const each = oracle.perExample!();
+        const some = oracle.gradientAt(oracle.params, { examples: tf.range(0, 4, 1, 'int32') });
+        const expected = tf.mean<tf.Scalar>(tf.slice(each, 0, 4));
+        const metrics = { mean: tf.mean<tf.Scalar>(each), whole: loss, some: some.loss, expected };
+        return { direction: some.gradient, state: {}, metrics };
+      },
+    };
+    const { rows } = await run({ policy, epochs: 1, mix: () => mixing({ mixup: 0.5, cutmix: 1 }), labelSmoothing });
+    const steps = rows.filter((row): row is StepRow => !isEvaluation(row));
+    expect(steps).toHaveLength(6);
+    for (const { mean, whole, some, expected } of steps) {
+      expect(mean! / whole! - 1).toBeCloseTo(0, 5);
+      expect(some! / expected! - 1).toBeCloseTo(0, 5);
+      expect(Math.abs(some! - whole!)).toBeGreaterThan(1e-4);
+    }
   });
 
   it('measures training accuracy on the pictures as they are', async () => {
