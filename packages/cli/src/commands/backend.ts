@@ -17,7 +17,11 @@ export function addBackend(program: Command): void {
     .command('install')
     .description('fetch TensorFlow through pip and build its addon; resumable, checked, no scripts of others run')
     .argument('<name>', 'tensorflow')
-    .option('--variant <cpu|gpu>', 'which build of TensorFlow', 'cpu')
+    .option(
+      '--variant <cpu|gpu>',
+      'which build of TensorFlow; gpu is the CUDA one, needs CUDA and cuDNN, and was not tried on a GPU',
+      'cpu',
+    )
     .option('--from <wheel>', 'take this wheel instead of one that pip downloads')
     .option('--json', 'print the result as JSON on stdout')
     .action(install);

@@ -1,3 +1,4 @@
+import { availableParallelism, cpus } from 'node:os';
 import { Option, type Command } from 'commander';
 import type { BenchRow } from '../bench-steps.js';
 import { checkSettings } from '../check-settings.js';
@@ -105,7 +106,11 @@ async function benchStep(flags: StepFlags): Promise<void> {
     onProgress: say,
   });
   if (json === true) printJson(rows);
-  else printRows(`${model}, batch ${batch}, ${backend.reason}, Node ${process.version}`, rows, markdown === true);
+  else printRows(`${model}, batch ${batch}; ${backend.reason}; ${machine()}`, rows, markdown === true);
+}
+
+function machine(): string {
+  return `Node ${process.version}, ${cpus()[0]?.model.trim() ?? process.arch}, ${availableParallelism()} cores`;
 }
 
 function printRows(title: string, rows: readonly BenchRow[], markdown: boolean): void {
