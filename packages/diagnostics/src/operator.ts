@@ -6,7 +6,7 @@ import { addScaled, norm, scaled, type HostVector } from './linear-algebra/vecto
 import { layOut, type Parameter } from './parameters.js';
 import type { Problem } from './problem.js';
 import { keepingTapes } from './kept-tapes.js';
-import { FURTHER_PRODUCT_COST, product, productCost, type OperatorName } from './products.js';
+import { furtherCost, productCost, type OperatorName } from './products.js';
 import { problemOf } from './resolve.js';
 import { checkDeterminism, checkSecondOrder, SELF_CHECK_COST } from './self-check.js';
 import { createSession, type RunOptions, type Session } from './session.js';
@@ -159,15 +159,15 @@ const exactOperator = (
   notes: string[],
 ): CurvatureOperator => {
   let numSamples = 0;
-  const tapes = name === 'hessian' ? keepingTapes(problem, memoryLimitMB * 1e6) : undefined;
-  const costOfNext = (): number => (tapes?.complete() === true ? FURTHER_PRODUCT_COST : productCost[name]);
+  const tapes = keepingTapes(problem, name, memoryLimitMB * 1e6);
+  const costOfNext = (): number => (tapes.complete() ? furtherCost : productCost)[name];
   return {
     dimension: problem.dimension,
     parameters: problem.parameters,
     get cost() {
       return costOfNext();
     },
-    close: () => tapes?.dispose(),
+    close: tapes.dispose,
     hvp: 'exact',
     numSamples: () => numSamples,
     notes,
@@ -176,10 +176,10 @@ const exactOperator = (
       const cost = costOfNext();
       try {
         const { vector, weight } = await averageVector(problem, session, 'the product', (batch, index) =>
-          tapes === undefined ? product(problem, name, batch, tangent) : tapes.product(batch, index, tangent),
+          tapes.product(batch, index, tangent),
         );
         numSamples = weight;
-        tapes?.passDone();
+        tapes.passDone();
         await session.spend(cost);
         return vector;
       } catch (error) {

@@ -1,21 +1,25 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { InvalidTargetError } from './errors.js';
 import type { Problem } from './problem.js';
-import { recordGradient, type RecordedGradient } from './second-order/recorded-gradient.js';
+import { recordTape, type RecordedTape } from './second-order/recorded-tape.js';
 import { withSecondOrder } from './second-order/scope.js';
 import type { Batch, ParamVector } from './target.js';
 
 export type OperatorName = 'hessian' | 'gauss-newton' | 'empirical-fisher';
 
-/** Gradient evaluations a product costs: a first Hessian product measured 2.5 on a small convolutional network. */
+/** Gradient evaluations that a first product costs, measured on small convolutional networks. */
 export const productCost: Readonly<Record<OperatorName, number>> = {
   hessian: 2.5,
-  'gauss-newton': 3,
-  'empirical-fisher': 3,
+  'gauss-newton': 2,
+  'empirical-fisher': 2,
 };
 
-/** A Hessian product whose gradient is recorded already. */
-export const FURTHER_PRODUCT_COST = 1.75;
+/** The same of a further product, whose tape is recorded already. */
+export const furtherCost: Readonly<Record<OperatorName, number>> = {
+  hessian: 1.75,
+  'gauss-newton': 1,
+  'empirical-fisher': 1,
+};
 
 type Tensors = readonly tf.Tensor[];
 
@@ -24,9 +28,6 @@ const derivatives = (f: () => tf.Tensor, xs: Tensors, dy?: tf.Tensor): { value: 
   const { value, grads } = tf.engine().gradients(f, xs as tf.Tensor[], dy, true);
   return { value, grads: xs.map((x, i) => grads[i] ?? tf.zeros(x.shape, 'float32')) };
 };
-
-const inner = (a: Tensors, b: Tensors): tf.Tensor =>
-  a.map((x, i) => tf.sum(tf.mul(x, b[i]!))).reduce((sum, term) => tf.add(sum, term));
 
 /** Per-example losses [B]: the mean over every axis but the first. */
 const perExample = (losses: tf.Tensor): tf.Tensor => {
@@ -90,50 +91,82 @@ export const gradientAt = (
 ): { value: tf.Tensor; grads: tf.Tensor[] } =>
   untouched(problem, () => problem.at(point, (params) => derivatives(() => meanLoss(problem, params, batch), params)));
 
-/** The product of the chosen operator, on one batch, with `v`. */
+/** A curvature operator of one batch where the parameters are: products share what does not depend on the vector. */
+export interface Linearised {
+  /** Bytes held between products. */
+  readonly bytes: number;
+  readonly product: (v: Tensors) => tf.Tensor[];
+  readonly dispose: () => void;
+}
+
+/** The chosen operator of one batch, for any number of products. The caller disposes it. */
+export const linearise = (problem: Problem, operator: OperatorName, batch: Batch): Linearised => {
+  const made = untouched(problem, () =>
+    problem.at(null, (params) => {
+      if (operator === 'hessian') return hessian(problem, params, batch);
+      return operator === 'gauss-newton' ? gaussNewton(problem, params, batch) : fisher(problem, params, batch);
+    }),
+  );
+  return { ...made, product: (v) => withSecondOrder(() => tf.tidy(() => made.product(v))) };
+};
+
+/** One product of the chosen operator, on one batch. */
 export const product = (problem: Problem, operator: OperatorName, batch: Batch, v: Tensors): tf.Tensor[] => {
-  if (operator === 'hessian') {
-    const linear = linearise(problem, batch);
-    try {
-      return linear.product(v);
-    } finally {
-      linear.dispose();
-    }
+  const linear = linearise(problem, operator, batch);
+  try {
+    return linear.product(v);
+  } finally {
+    linear.dispose();
   }
-  return untouched(problem, () =>
-    problem.at(null, (params) =>
-      operator === 'empirical-fisher'
-        ? fisherProduct(problem, params, batch, v)
-        : gaussNewtonProduct(problem, params, batch, v),
-    ),
-  );
+};
+
+/** Back-propagation through back-propagation (Pearlmutter 1994): a pass back along the tape of the gradient. */
+const hessian = (problem: Problem, params: Tensors, batch: Batch): Linearised => {
+  const tape = recordTape(() => [
+    { of: derivatives(() => meanLoss(problem, params, batch), params).grads, along: params },
+  ]);
+  return { ...tape, product: tape.pullbacks[0]! };
 };
 
 /**
- * The gradient of one batch where the parameters are, recorded for products with its Hessian: back-propagation through
- * back-propagation (Pearlmutter 1994). The caller disposes it.
+ * Jᵀ M J v for the Jacobian J of f(params). Without forward mode: u ↦ Jᵀu is linear, its transpose is v ↦ Jv (the
+ * double-backward trick; the value of u does not matter), and both are passes back along one tape.
  */
-export const linearise = (problem: Problem, batch: Batch): RecordedGradient => {
-  const recorded = untouched(problem, () =>
-    problem.at(null, (params) =>
-      recordGradient(() => derivatives(() => meanLoss(problem, params, batch), params).grads, params),
-    ),
-  );
-  return { ...recorded, product: (v) => withSecondOrder(() => recorded.product(v)) };
-};
-
-/**
- * Jacobian times v without forward mode: u ↦ Jᵀu is linear, and the derivative of (Jᵀu)·v along u is Jv.
- * (The double-backward trick; the value of u does not matter.)
- */
-const jacobianProduct = (f: () => tf.Tensor, params: Tensors, v: Tensors): tf.Tensor => {
-  const u = tf.ones(f().shape, 'float32');
-  return derivatives(() => inner(derivatives(f, params, u).grads, v), [u]).grads[0]!;
+const sandwich = (f: () => tf.Tensor, params: Tensors, middleOf: (value: tf.Tensor) => Linearised): Linearised => {
+  let tape: RecordedTape | undefined;
+  let value: tf.Tensor | undefined;
+  const free = (): void => {
+    tape?.dispose();
+    value?.dispose();
+  };
+  try {
+    const recorded = (tape = recordTape(() => {
+      // A clone, which is ours to keep: `f` may give back a tensor of the caller's.
+      const y = (value = tf.keep(tf.clone(f())));
+      const u = tf.ones(y.shape, 'float32');
+      return [
+        { of: derivatives(() => y, params, u).grads, along: [u] },
+        { of: [y], along: params },
+      ];
+    }));
+    const middle = middleOf(value!);
+    return {
+      bytes: recorded.bytes + middle.bytes,
+      product: (v) => recorded.pullbacks[1]!(middle.product(recorded.pullbacks[0]!(v))),
+      dispose: () => {
+        middle.dispose();
+        free();
+      },
+    };
+  } catch (error) {
+    free();
+    throw error;
+  }
 };
 
 /** Jᵀ H_out J v, averaged as the loss is (Schraudolph 2002). */
-const gaussNewtonProduct = (problem: Problem, params: Tensors, batch: Batch, v: Tensors): tf.Tensor[] => {
-  const { halves } = problem;
+const gaussNewton = (problem: Problem, params: Tensors, batch: Batch): Linearised => {
+  const { halves, l2 } = problem;
   if (halves === undefined) {
     throw new InvalidTargetError(
       'a target in two halves: { predict, loss, params } or { model }',
@@ -141,21 +174,25 @@ const gaussNewtonProduct = (problem: Problem, params: Tensors, batch: Batch, v: 
       "operator: 'gauss-newton' must know the predictions.",
     );
   }
-  const predict = (): tf.Tensor => halves.predict(params, batch);
-  const tangent = jacobianProduct(predict, params, v);
-  const prediction = predict();
-  const outer = (): tf.Tensor => {
-    const losses = halves.lossesOf(prediction, batch);
-    return losses.rank === 0 ? losses : tf.mean(losses);
+  const outerOf = (prediction: tf.Tensor): Linearised => {
+    const outer = (): tf.Tensor => {
+      const losses = halves.lossesOf(prediction, batch);
+      return losses.rank === 0 ? losses : tf.mean(losses);
+    };
+    const tape = recordTape(() => [{ of: derivatives(outer, [prediction]).grads, along: [prediction] }]);
+    return { ...tape, product: tape.pullbacks[0]! };
   };
-  const curved = derivatives(() => inner(derivatives(outer, [prediction]).grads, [tangent]), [prediction]).grads[0]!;
-  const { grads } = derivatives(predict, params, curved);
-  return problem.l2 === 0 ? grads : grads.map((g, i) => tf.add(g, tf.mul(problem.l2, v[i]!)));
+  const jhj = sandwich(() => halves.predict(params, batch), params, outerOf);
+  if (l2 === 0) return jhj;
+  return { ...jhj, product: (v) => jhj.product(v).map((g, i) => tf.add(g, tf.mul(l2, v[i]!))) };
 };
 
 /** (1/B) Σᵢ gᵢ gᵢᵀ v, with gᵢ the gradient of example i: the Jacobian of the losses, twice. */
-const fisherProduct = (problem: Problem, params: Tensors, batch: Batch, v: Tensors): tf.Tensor[] => {
-  const losses = (): tf.Tensor => perExample(problem.losses(params, batch));
-  const along = jacobianProduct(losses, params, v);
-  return derivatives(losses, params, tf.div(along, along.size)).grads;
+const fisher = (problem: Problem, params: Tensors, batch: Batch): Linearised => {
+  const mean: Linearised = { bytes: 0, product: ([along]) => [tf.div(along!, along!.size)], dispose: () => undefined };
+  return sandwich(
+    () => perExample(problem.losses(params, batch)),
+    params,
+    () => mean,
+  );
 };

@@ -88,7 +88,8 @@ const unsortedSegmentSum: Body = (inputs, attrs) => {
 
 /**
  * Where each window's maximum is, as flat positions [B, H, W, C]: the first of equal values in row-major order, as
- * tfjs's MaxPoolGrad takes it. On the host, where wasm's memory is at hand anyway: thirty small kernels take longer.
+ * tfjs's MaxPoolGrad takes it. On the host: the memory of wasm and of tensorflow, which lack it, is at hand there, and
+ * thirty small kernels take longer.
  */
 const maxima = (x: tf.Tensor4D, attrs: Attrs): { places: Int32Array; info: tf.backend_util.Conv2DInfo } => {
   const { filterSize, strides, pad, dimRoundingMode } = attrs as unknown as WindowAttrs & { filterSize: number };
@@ -148,6 +149,7 @@ const bodies: Readonly<Record<string, Body>> = {
   DepthwiseConv2dNativeBackpropFilter: depthwiseFilter,
   DepthwiseConv2dNativeBackpropInput: depthwiseInput,
   UnsortedSegmentSum: unsortedSegmentSum,
+  MaxPoolWithArgmax: maxPoolWithArgmax,
 };
 
 /**
@@ -159,16 +161,15 @@ const corrected: Readonly<Record<string, Readonly<Record<string, Body>>>> = {
 };
 
 /**
- * Registers, for the backend, a composition of every kernel above that it lacks (stock wasm has no filter gradient of
- * convolutions, for one) and those that correct its own. Returns what puts the registry back.
+ * Registers, for the backend, every kernel above that it lacks (stock wasm has no filter gradient of convolutions,
+ * tensorflow no positions of maxima) and those that correct its own. Returns what puts the registry back.
  */
 export const installKernels = (backendName: string): (() => void) => {
-  const stockOf = (name: string): tf.KernelConfig | undefined =>
-    tf.getKernel(name, backendName);
-  const changed = [
-    ...Object.entries(bodies).filter(([name]) => stockOf(name) === undefined),
-    ...Object.entries(corrected[backendName] ?? {}),
-  ].map(([kernelName, body]) => ({ kernelName, body, stock: stockOf(kernelName) }));
+  const stockOf = (name: string): tf.KernelConfig | undefined => tf.getKernel(name, backendName);
+  const lacking = Object.entries(bodies).filter(([name]) => stockOf(name) === undefined);
+  const changed = Object.entries({ ...Object.fromEntries(lacking), ...corrected[backendName] }).map(
+    ([kernelName, body]) => ({ kernelName, body, stock: stockOf(kernelName) }),
+  );
   for (const { kernelName, body, stock } of changed) {
     if (stock !== undefined) tf.unregisterKernel(kernelName, backendName);
     tf.registerKernel({
