@@ -48,7 +48,7 @@ describe.skipIf(lacks('chromium', executablePath !== undefined))('WebGPU in Chro
       const page = await browser.newPage();
       const failed = new Promise<never>((_, reject) => page.on('pageerror', reject));
       await page.goto(server.resolvedUrls!.local[0]!);
-      const done = page.waitForFunction('globalThis.result', undefined, { timeout: 280_000 });
+      const done = page.waitForFunction('globalThis.result', undefined, { timeout: 580_000 });
       const result = (await (await Promise.race([done, failed])).jsonValue()) as Record<string, unknown>;
       expect(result).toMatchObject({ failures: [], captured: ['replay', 'eager'], sameBits: true });
       expect(result['rows']).toBeGreaterThan(30);
@@ -60,5 +60,5 @@ describe.skipIf(lacks('chromium', executablePath !== undefined))('WebGPU in Chro
     } finally {
       await server.close();
     }
-  }, 300_000);
+  }, 600_000);
 });

@@ -149,6 +149,6 @@ function packUniforms(
     return start;
   });
   const data = new Uint8Array(Math.ceil(end / 4) * 4);
-  for (const [i, { uniforms }] of dispatches.entries()) data.set(uniforms, offsets[i]!);
+  for (const [i, { uniforms }] of dispatches.entries()) data.set(uniforms, offsets[i]);
   return { data, offsets };
 }

@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type { GpuBackend } from '../backend.js';
 import { gpuKernel, type KernelTable } from '../registry.js';
 import { dispatch, makeTensor, matrixOf, sizeOf, withScratch, type Element, type Shader } from './program.js';
-import { columnParts, COLUMN_THREADS, COLUMNS, sumPairs, SUM_ROWS_OF_GROUP } from './reduce.js';
+import { columnParts, COLUMN_THREADS, COLUMNS, sumPairsCode, SUM_ROWS_OF_GROUP } from './reduce.js';
 
 interface Attrs {
   readonly epsilon: number;
@@ -39,23 +39,34 @@ export const batchNormKernels: KernelTable = {
     // What passes the ReLU is the residual's gradient, and is not worked out twice.
     const masked = relu && residual ? makeTensor(backend, x.shape) : undefined;
     const { tiles, chunk, parts } = columnParts(channels, rows);
-    const [dbeta, dgamma] = withScratch(backend, parts * 2 * channels, (partial) => {
-      dispatch(backend, gradSumsShader(relu, masked !== undefined), {
-        inputs: [x, dy, mean, variance, ...(relu ? [y] : [])],
-        outputs: [partial, ...(masked === undefined ? [] : [masked])],
-        uniforms: [channels, rows, chunk, epsilon],
-        groups: tiles * parts,
+    const [dx, dgamma, dbeta] = [
+      makeTensor(backend, x.shape),
+      makeTensor(backend, [channels]),
+      makeTensor(backend, [channels]),
+    ];
+    withScratch(backend, 3 * channels, (factors) => {
+      withScratch(backend, parts * 2 * channels, (partial) => {
+        dispatch(backend, gradSumsShader(relu, masked !== undefined), {
+          inputs: [x, dy, mean, variance, ...(relu ? [y] : [])],
+          outputs: [partial, ...(masked === undefined ? [] : [masked])],
+          uniforms: [channels, rows, chunk, epsilon],
+          groups: tiles * parts,
+        });
+        dispatch(backend, GRAD_FACTORS, {
+          inputs: [partial, variance, gamma],
+          outputs: [dgamma, dbeta, factors],
+          uniforms: [channels, rows, parts, epsilon],
+          groups: tiles,
+        });
       });
-      return sumPairs(backend, partial, channels, parts);
-    });
-    const dx = makeTensor(backend, x.shape);
-    const width = widthOf(channels);
-    const readsMask = relu && masked === undefined;
-    dispatch(backend, gradApplyShader(width, readsMask), {
-      inputs: [x, masked ?? dy, mean, variance, gamma, dbeta, dgamma, ...(readsMask ? [y] : [])],
-      outputs: [dx],
-      uniforms: [sizeOf(x) / width, channels / width, rows, epsilon],
-      groups: Math.ceil(sizeOf(x) / width / 256),
+      const width = widthOf(channels);
+      const readsMask = relu && masked === undefined;
+      dispatch(backend, gradApplyShader(width, readsMask), {
+        inputs: [x, masked ?? dy, mean, factors, ...(readsMask ? [y] : [])],
+        outputs: [dx],
+        uniforms: [sizeOf(x) / width, channels / width],
+        groups: Math.ceil(sizeOf(x) / width / 256),
+      });
     });
     return [dx, dgamma, dbeta, ...(masked === undefined ? [] : [masked])];
   }),
@@ -238,24 +249,38 @@ fn main(group : i32, lane : i32) {
   };
 }
 
+/** Per channel: the gradients of gamma and beta, and three factors for that of x, see {@link gradApplyShader}. */
+const GRAD_FACTORS: Shader = {
+  key: 'batch norm gradient factors',
+  inputs: { partial: 'f32', variance: 'f32', gamma: 'f32' },
+  outputs: { dgamma: 'f32', dbeta: 'f32', factors: 'f32' },
+  uniforms: { columns: 'i32', rows: 'i32', parts: 'i32', epsilon: 'f32' },
+  threads: COLUMN_THREADS,
+  code: sumPairsCode(`
+    let scale = inverseSqrt(variance[column] + u.epsilon);
+    let slope = gamma[column] * scale;
+    dbeta[column] = sum.x;
+    dgamma[column] = sum.y;
+    factors[column] = slope;
+    factors[u.columns + column] = sum.x / f32(u.rows);
+    factors[2 * u.columns + column] = slope * scale * (sum.y / f32(u.rows));`),
+};
+
 /** dx = gamma / σ · (g − mean of g − x̂ · mean of g x̂): Ioffe & Szegedy 2015, section 3, in closed form. */
 function gradApplyShader(width: 1 | 4, readsMask: boolean): Shader {
-  const inputs = ['x', 'dy', 'mean', 'variance', 'gamma', 'dbeta', 'dgamma', ...(readsMask ? ['y'] : [])];
   return {
     key: `batch norm gradient ${width} ${readsMask}`,
-    inputs: arraysOf(width, inputs),
+    inputs: arraysOf(width, ['x', 'dy', 'mean', 'factors', ...(readsMask ? ['y'] : [])]),
     outputs: arraysOf(width, ['dx']),
-    uniforms: { count: 'i32', channels: 'i32', rows: 'i32', epsilon: 'f32' },
+    uniforms: { count: 'i32', channels: 'i32' },
     threads: 256,
     code: `alias T = ${width === 1 ? 'f32' : 'vec4<f32>'};
 fn main(group : i32, lane : i32) {
   let i = group * 256 + lane;
   if (i >= u.count) { return; }
   let c = i % u.channels;
-  let scale = inverseSqrt(variance[c] + u.epsilon);
   let g = ${readsMask ? 'select(T(0.0), dy[i], y[i] > T(0.0))' : 'dy[i]'};
-  let share = 1.0 / f32(u.rows);
-  dx[i] = gamma[c] * scale * (g - dbeta[c] * share - (x[i] - mean[c]) * scale * (dgamma[c] * share));
+  dx[i] = factors[c] * (g - factors[u.channels + c]) - factors[2 * u.channels + c] * (x[i] - mean[c]);
 }`,
   };
 }

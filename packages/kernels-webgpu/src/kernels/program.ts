@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { GpuBackend, Uniform } from '../backend.js';
+import { WebgpuLimitError } from '../errors.js';
 
 // Shaders of ours. tfjs's runWebGPUProgram knows one output, and puts ranks, broadcasts and a page of helpers into every
 // shader; ours write as many tensors as the storage buffers allow, see flat arrays, and are compiled once for all shapes.
@@ -44,6 +45,7 @@ const MOST_GROUPS = 65_535;
 /** Puts one dispatch into the backend's queue. Outputs must exist, see {@link makeTensor}; no buffer may be empty. */
 export function dispatch(backend: GpuBackend, shader: Shader, { inputs, outputs, uniforms, groups }: Work): void {
   const recorder = backend as Recorder;
+  requireRoom(recorder.device.limits, shader, inputs.length + outputs.length);
   for (const { dataId } of [...inputs, ...outputs]) recorder.uploadToGPU(dataId);
   const shaderKey = `polder ${shader.key}`;
   const pipeline = (recorder.pipelineCache[shaderKey] ??= compile(recorder.device, shader));
@@ -66,6 +68,14 @@ export function dispatch(backend: GpuBackend, shader: Shader, { inputs, outputs,
       data: [value],
     })),
   );
+}
+
+function requireRoom(
+  { maxStorageBuffersPerShaderStage: room }: GPUSupportedLimits,
+  { key }: Shader,
+  asked: number,
+): void {
+  if (asked > room) throw new WebgpuLimitError(`The shader "${key}"`, 'maxStorageBuffersPerShaderStage', room, asked);
 }
 
 /** A new tensor for a kernel to fill. */

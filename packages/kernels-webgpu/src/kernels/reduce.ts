@@ -53,28 +53,33 @@ const SUM_PAIRS: Shader = {
   outputs: { one: 'f32', two: 'f32' },
   uniforms: { columns: 'i32', parts: 'i32' },
   threads: COLUMN_THREADS,
-  code: `
+  code: sumPairsCode('one[column] = sum.x; two[column] = sum.y;'),
+};
+
+/** Sums pairs of `partial` [parts, 2, columns]; `finish` does something with every `column` and its `sum`, a vec2. */
+export function sumPairsCode(finish: string): string {
+  return `
 var<workgroup> first : array<f32, ${COLUMN_THREADS}>;
 var<workgroup> second : array<f32, ${COLUMN_THREADS}>;
 ${SUM_ROWS_OF_GROUP}
 fn main(group : i32, lane : i32) {
   let column = group * ${COLUMNS} + lane % ${COLUMNS};
-  var a = 0.0; var b = 0.0;
+  var sum = vec2<f32>(0.0);
   if (column < u.columns) {
-    for (var part = lane / ${COLUMNS}; part < u.parts; part = part + 16) {
-      a = a + partial[2 * part * u.columns + column];
-      b = b + partial[(2 * part + 1) * u.columns + column];
+    for (var part = lane / ${COLUMNS}; part < u.parts; part = part + ${COLUMN_THREADS / COLUMNS}) {
+      sum.x = sum.x + partial[2 * part * u.columns + column];
+      sum.y = sum.y + partial[(2 * part + 1) * u.columns + column];
     }
   }
-  first[lane] = a;
-  second[lane] = b;
+  first[lane] = sum.x;
+  second[lane] = sum.y;
   sumRows(lane);
   if (lane < ${COLUMNS} && column < u.columns) {
-    one[column] = first[lane];
-    two[column] = second[lane];
+    sum = vec2<f32>(first[lane], second[lane]);
+    ${finish}
   }
-}`,
-};
+}`;
+}
 
 /** Sum of `parts` equal parts of a tensor, one after the other, into `result`. */
 export function sumParts(backend: GpuBackend, partial: tf.TensorInfo, parts: number, result: tf.TensorInfo): void {
