@@ -59,8 +59,10 @@ const between = (low, high) => low + Math.floor(random() * (high - low + 1));
 function aimsFor(count, isFirstCase) {
   return Array.from({ length: count }, (_, i) => {
     const width = Math.floor((steps - 12) / count);
-    const step = i * width + between(2, width - 1);
-    const at = isFirstCase && i === 0 ? 'start' : ['step', 'epoch', 'save'][between(0, 2)];
+    const drawn = i * width + between(2, width - 1);
+    // There must be checkpoints to spoil.
+    const step = options.break ? Math.max(drawn, 24) : drawn;
+    const at = isFirstCase && i === 0 && !options.break ? 'start' : ['step', 'epoch', 'save'][between(0, 2)];
     const delay = between(0, at === 'save' ? 4 : 25);
     if (at !== 'epoch') return { at, step, delay, stepsPerEpoch };
     const boundary = Math.max(1, Math.floor(step / stepsPerEpoch)) * stepsPerEpoch;
@@ -106,7 +108,8 @@ async function crash({ name, backend, args }, index, count) {
     });
     if (resumesOf(run) < before) fail(label, 'a resume was not recorded');
   }
-  const spoilt = options.break ? sabotage(run, ['flip', 'forge', 'drop'][index % 3]) : 0;
+  const how = ['flip', 'forge', 'drop'][index % 3];
+  const spoilt = options.break ? sabotage(run, how) : 0;
   const last = await start(['resume', run], work).done;
   const ended = resultOf(run);
   const equal = { weights: ended.weights === whole.weights, metrics: ended.metrics === whole.metrics };
@@ -121,7 +124,7 @@ async function crash({ name, backend, args }, index, count) {
     weightsEqual: equal.weights,
     metricsEqual: equal.metrics,
   };
-  const result = events.map((event) => ({ ...event, ...outcome }));
+  const result = events.map((event) => ({ ...event, ...outcome, ...(options.break && { spoilt: how }) }));
   for (const event of result) say(line(event));
   note(`${label}: ${events.length} kills, ${equal.weights && equal.metrics ? 'equal' : 'DIFFERENT'}`);
   return { label, events: result, weights: whole.weights, spoilt, passedOver, resumes: resumesOf(run) };
