@@ -29,6 +29,14 @@ describe('help', () => {
     }
   });
 
+  it('offers --json with every command that gives a result', () => {
+    const silent = new Set(['completion', 'help']);
+    const without = commandsOf(createProgram())
+      .filter(([path, { commands }]) => commands.length === 0 && !silent.has(path))
+      .flatMap(([path, { options }]) => (options.some(({ long }) => long === '--json') ? [] : [path]));
+    expect(without).toEqual([]);
+  });
+
   it('has examples of commands and flags that there are', () => {
     const known = new Map(commands);
     expect(Object.keys(examples).filter((path) => !known.has(path))).toEqual([]);

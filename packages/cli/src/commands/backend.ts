@@ -30,7 +30,12 @@ export function addBackend(program: Command): void {
     .description('list what is installed')
     .option('--json', 'print the list as JSON on stdout')
     .action(list);
-  backend.command('remove').description('remove what was installed').argument('<name>', 'tensorflow').action(remove);
+  backend
+    .command('remove')
+    .description('remove what was installed')
+    .argument('<name>', 'tensorflow')
+    .option('--json', 'print how much was freed as JSON on stdout')
+    .action(remove);
 }
 
 async function install(name: string, { variant, from, json }: InstallFlags): Promise<void> {
@@ -65,10 +70,12 @@ async function list({ json }: { readonly json?: boolean }): Promise<void> {
       );
 }
 
-async function remove(name: string): Promise<void> {
+async function remove(name: string, { json }: { readonly json?: boolean }): Promise<void> {
   checkName(name);
   const { removeProvisioned } = await import('@polder/kernels-tensorflow');
-  print(`${Math.round((await removeProvisioned()) / 1e6)} MB freed`);
+  const bytes = await removeProvisioned();
+  if (json === true) printJson({ bytes });
+  else print(`${Math.round(bytes / 1e6)} MB freed`);
 }
 
 function checkName(name: string): void {
