@@ -41,7 +41,7 @@ export const treeKernels: KernelTable = {
 
 /** Numbers that a workgroup reduces, and its threads. */
 const CHUNK = 4096;
-const THREADS = 256;
+const THREADS = 64;
 
 /** What is reduced: three sums in a vector. */
 interface Reduction {
