@@ -10,10 +10,10 @@ export class IncomparableRunsError extends Error {
   /** The setting in which they differ. */
   readonly setting: string;
   /** The values of it, each with the names of its runs. */
-  readonly values: Readonly<Record<string, readonly string[]>>;
+  readonly values: readonly { readonly value: string; readonly runs: readonly string[] }[];
 
-  constructor(setting: string, values: Readonly<Record<string, readonly string[]>>) {
-    const shown = Object.entries(values).map(([value, [first, ...rest]]) => {
+  constructor(setting: string, values: IncomparableRunsError['values']) {
+    const shown = values.map(({ value, runs: [first, ...rest] }) => {
       return `${setting} ${value} (${first}${rest.length > 0 ? ` and ${rest.length} more` : ''})`;
     });
     super(`Runs on different data cannot be compared: ${shown.join(', ')}. Compare those of one data set at a time.`);
@@ -177,8 +177,8 @@ function notesOn(groups: readonly SeedGroup[], kept: readonly RunRecord[]): read
 function requireSame(runs: readonly RunRecord[], setting: string): void {
   const values = groupBy(runs, ({ config }) => textOf(config[setting]));
   if (values.size < 2) return;
-  const names = [...values].map(([value, runs]) => [value, runs.map(({ name }) => name)] as const);
-  throw new IncomparableRunsError(setting, Object.fromEntries(names));
+  const named = Array.from(values, ([value, runs]) => ({ value, runs: runs.map(({ name }) => name) }));
+  throw new IncomparableRunsError(setting, named);
 }
 
 function seedOf({ config: { seed } }: RunRecord): number | string {
