@@ -40,7 +40,7 @@ export interface TensorData {
   resource?: GPUBuffer | null;
 }
 
-export interface BufferManager {
+interface BufferManager {
   acquireBuffer(size: number, usage: number, mappedAtCreation?: boolean, reuse?: boolean): GPUBuffer;
   releaseBuffer(buffer: GPUBuffer, reuse?: boolean): void;
 }

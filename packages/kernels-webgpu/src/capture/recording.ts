@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { GpuBackend, TensorData } from '../backend.js';
 
 /** Where the contents of a buffer come from. */
-export type Origin =
+type Origin =
   /** Input number `at` of the program. */
   | { readonly kind: 'input'; readonly at: number }
   /** The host wrote it during the run; as bytes. */
@@ -19,7 +19,7 @@ export interface Slot {
 }
 
 /** One call of a shader. */
-export interface Dispatch {
+interface Dispatch {
   readonly name: string;
   readonly pipeline: GPUComputePipeline;
   readonly groups: readonly [number, number, number];
@@ -29,7 +29,7 @@ export interface Dispatch {
 }
 
 /** A tensor of the result. */
-export interface Output {
+interface Output {
   readonly shape: readonly number[];
   /** The tensor's type, and that of the data below it: a cast that loses nothing changes the first alone. */
   readonly dtype: tf.DataType;

@@ -11,7 +11,15 @@ interface SgdAttrs {
   readonly nesterov: boolean;
 }
 
-/** GELU, axpy, selection and the momentum SGD update of @polder/ops, one dispatch each. */
+interface AdamAttrs {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly coupled: number;
+  readonly decoupled: number;
+}
+
+/** GELU, axpy, selection and the updates of momentum SGD and Adam of @polder/ops, one dispatch each. */
 export const elementwiseKernels: KernelTable = {
   PolderGelu: gpuKernel((backend: GpuBackend, { x }: Of<'x'>) => {
     const y = makeTensor(backend, x.shape);
@@ -36,6 +44,18 @@ export const elementwiseKernels: KernelTable = {
       const { weight, gradient, velocity } = numbers;
       const options = [attrs.momentum, attrs.weightDecay, attrs.nesterov ? 1 : 0];
       return overNumbers(backend, SGD, { weight, gradient, velocity }, { rate }, outputs, options);
+    },
+  ),
+  PolderAdam: gpuKernel(
+    (
+      backend: GpuBackend,
+      { rates, ...numbers }: Of<'weight' | 'gradient' | 'first' | 'second' | 'rates'>,
+      { beta1, beta2, epsilon, coupled, decoupled }: AdamAttrs,
+    ) => {
+      const { weight, gradient, first, second } = numbers;
+      const outputs = Array.from({ length: 3 }, () => makeTensor(backend, weight.shape));
+      const options = [beta1, 1 - beta1, beta2, 1 - beta2, epsilon, coupled, decoupled];
+      return overNumbers(backend, ADAM, { weight, gradient, first, second }, { rates }, outputs, options);
     },
   ),
 };
@@ -169,4 +189,27 @@ const SGD: Pointwise = {
   let step = select(next, slope + next * u.momentum, u.nesterov != 0);
   kept[i] = next;
   moved[i] = weight[i] - step * rate[0];`,
+};
+
+const ADAM: Pointwise = {
+  key: 'adam',
+  type: 'f32',
+  // η / (1 − β₁ᵗ), √(1 − β₂ᵗ) and η.
+  scalars: { rates: 'f32' },
+  outputs: ['moved', 'first_', 'second_'],
+  uniforms: {
+    beta1: 'f32',
+    rest1: 'f32',
+    beta2: 'f32',
+    rest2: 'f32',
+    epsilon: 'f32',
+    coupled: 'f32',
+    decoupled: 'f32',
+  },
+  code: `let slope = gradient[i] + weight[i] * u.coupled;
+  let m = first[i] * u.beta1 + slope * u.rest1;
+  let v = second[i] * u.beta2 + slope * slope * u.rest2;
+  first_[i] = m;
+  second_[i] = v;
+  moved[i] = weight[i] - m * rates[0] / (sqrt(v) / rates[1] + u.epsilon) - weight[i] * (rates[2] * u.decoupled);`,
 };
