@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Origin } from './check-settings.js';
+import type { ConfigFile } from './config-file.js';
 import type { SettingsLayer } from './explain-config.js';
 import { flagOf } from './flags.js';
 import type { GivenSettings } from './settings.js';
@@ -34,6 +35,13 @@ export function addRehearsalFlags(command: Command): void {
   command
     .option('--dry-run', 'resolve everything and say what would run, and where; train nothing, write nothing')
     .option('--explain-config', 'print every setting with its value and where that comes from; train nothing');
+}
+
+/** What a configuration file says, if there is one. Throws UsageError. (The reader is loaded only for a file.) */
+export async function configGiven(config: string | undefined): Promise<ConfigFile> {
+  if (config === undefined) return { settings: {}, lines: {} };
+  const { readConfig } = await import('./config-file.js');
+  return readConfig(config);
 }
 
 /** Flags and a file as the layers of an explanation, the strongest first. */

@@ -5,14 +5,6 @@ import { UsageError } from './failure.js';
 /** No configuration is larger, and a mistaken path to a data file should not be read as one. */
 const largest = 1_000_000;
 
-/**
- * Reads a configuration in YAML or JSON (which YAML contains). Throws {@link UsageError} for a file that is not there,
- * not text, or not a mapping; keys given twice, and aliases that unfold without end, are errors too.
- */
-export function readConfigFile(path: string): Readonly<Record<string, unknown>> {
-  return readConfig(path).settings;
-}
-
 /** A configuration, and where in its file each setting stands. */
 export interface ConfigFile {
   readonly settings: Readonly<Record<string, unknown>>;
@@ -20,7 +12,10 @@ export interface ConfigFile {
   readonly lines: Readonly<Record<string, number>>;
 }
 
-/** {@link readConfigFile}, with the line of each key. */
+/**
+ * Reads a configuration in YAML or JSON (which YAML contains). Throws {@link UsageError} for a file that is not there,
+ * not text, or not a mapping; keys given twice, and aliases that unfold without end, are errors too.
+ */
 export function readConfig(path: string): ConfigFile {
   const text = readText(path);
   const lineCounter = new LineCounter();

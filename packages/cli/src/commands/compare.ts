@@ -5,6 +5,7 @@ import type { ComparedRun } from '../compare-runs.js';
 import { print, printJson, table } from '../console.js';
 import {
   addRehearsalFlags,
+  configGiven,
   configOrigin,
   flagOrigin,
   flagsGiven,
@@ -12,7 +13,6 @@ import {
   runBase,
   type Rehearsal,
 } from '../command-settings.js';
-import { readConfig } from '../config-file.js';
 import type { SettingsLayer } from '../explain-config.js';
 import { exitCodes, UsageError } from '../failure.js';
 import { addSettingFlags, flagOf } from '../flags.js';
@@ -53,7 +53,7 @@ export function addCompare(program: Command): void {
     };
     const fromPreset = preset === undefined ? {} : presetNamed(preset);
     const fromFlags = checkSettings(compareSchema, flagsGiven(flags), flagOrigin(keys));
-    const { settings, lines } = config === undefined ? { settings: {}, lines: {} } : readConfig(config);
+    const { settings, lines } = await configGiven(config);
     const fromFile = checkSettings(compareSchema, settings, configOrigin(config ?? '', keys));
     const given = withOneLength(fromPreset, { ...fromFile, ...fromFlags });
     if (rehearsal.explainConfig === true) {

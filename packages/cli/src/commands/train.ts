@@ -4,6 +4,7 @@ import { print, printJson, say } from '../console.js';
 import { addSettingFlags } from '../flags.js';
 import {
   addRehearsalFlags,
+  configGiven,
   configOrigin,
   flagOrigin,
   flagsGiven,
@@ -11,7 +12,6 @@ import {
   runBase,
   type Rehearsal,
 } from '../command-settings.js';
-import { readConfig } from '../config-file.js';
 import type { SettingsLayer } from '../explain-config.js';
 import { settingGroups, settingKeys, settingsSchema, type GivenSettings } from '../settings.js';
 
@@ -27,7 +27,7 @@ export function addTrain(program: Command): void {
   command.action(async (flags: Readonly<Record<string, unknown>>) => {
     const { config, ...rehearsal } = flags as Rehearsal & { readonly config?: string };
     const fromFlags = checkSettings(settingsSchema, flagsGiven(flags), flagOrigin(settingKeys));
-    const { settings, lines } = config === undefined ? { settings: {}, lines: {} } : readConfig(config);
+    const { settings, lines } = await configGiven(config);
     const fromFile = checkSettings(settingsSchema, settings, configOrigin(config ?? '', settingKeys));
     const layers = layersOf(fromFlags, fromFile, config, lines);
     await train({ ...fromFile, ...fromFlags }, layers, rehearsal);
