@@ -55,7 +55,7 @@ type Manifest = Readonly<{
 /** Generations on disk: the newest, and the one before it in case the newest is damaged. */
 const generations = 2;
 
-export function sha256(content: string | Uint8Array): string {
+function sha256(content: string | Uint8Array): string {
   return createHash('sha256').update(content).digest('hex');
 }
 

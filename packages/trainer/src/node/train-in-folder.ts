@@ -38,7 +38,7 @@ export interface FolderOptions<S extends PolicyState = PolicyState> extends Omit
    * with the same ones again, so that a run which was killed before its first checkpoint can start again.
    */
   readonly keepInitial?: boolean;
-  /** Steps between checkpoints, and minutes; with neither there is one every {@link defaultMinutes}. */
+  /** Steps between checkpoints, and minutes; with neither there is one every five minutes. */
   readonly checkpointEvery?: number;
   readonly checkpointMinutes?: number;
   /** Keeps the weights of the best evaluations. */
@@ -68,7 +68,7 @@ export interface FolderResult extends FitResult {
 }
 
 /** Minutes between checkpoints where nothing is said. */
-export const defaultMinutes = 5;
+const defaultMinutes = 5;
 
 /**
  * Trains a network and keeps the run in a folder: `config.json`, `metrics.jsonl` (what the seed determines),
