@@ -32,7 +32,7 @@ export interface Comparison {
 }
 
 /** What a comparison will run. */
-export interface PlannedRun {
+interface PlannedRun {
   /** As in {@link ComparedRun}. */
   readonly label: string;
   readonly network: Network;

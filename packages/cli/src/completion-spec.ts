@@ -6,7 +6,7 @@ export type Values =
   | { readonly kind: 'files' | 'runs' | 'anything' };
 
 /** A flag of a command. */
-export interface CompletedFlag {
+interface CompletedFlag {
   /** `--policy` */
   readonly name: string;
   readonly about: string;
