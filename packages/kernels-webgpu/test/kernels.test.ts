@@ -1,4 +1,5 @@
 import { noWebgpu } from './start.js';
+import { adam, adamW, type Slots } from '@polder/core';
 import {
   allFinite,
   axpyTrees,
@@ -11,6 +12,7 @@ import {
   selectTensor,
   sgdUpdate,
   softmaxCrossEntropy,
+  type Tree,
 } from '@polder/ops';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
@@ -376,6 +378,33 @@ describe.skipIf(noWebgpu)('tree arithmetic', () => {
         );
       }
     }
+  });
+
+  it.each([adam, adamW])('the updates of Adam', async (make) => {
+    const optimizer = make({ learningRate: 0.1, weightDecay: 0.02 });
+    const size = 7;
+    const [w, g] = [wave(size, 13), wave(size, 14)];
+    const names = [...w].map((_, i) => i);
+    const weights = [...w];
+    const [m, v] = [names.map(() => 0), names.map(() => 0)];
+    for (const t of [1, 2, 3])
+      names.forEach((i) => {
+        const decays = 0.02 * weights[i]!;
+        const slope = g[i]! + (optimizer.name === 'adam' ? decays : 0);
+        m[i] = 0.9 * m[i]! + 0.1 * slope;
+        v[i] = 0.999 * v[i]! + 0.001 * slope * slope;
+        const step = m[i]! / (1 - 0.9 ** t) / (Math.sqrt(v[i]! / (1 - 0.999 ** t)) + 1e-8);
+        weights[i] = weights[i]! - 0.1 * (step + (optimizer.name === 'adamw' ? decays : 0));
+      });
+    const found = await numbersOf(() => {
+      let params: Tree = { w: tf.tensor1d(w) };
+      let slots: Slots = optimizer.init(params);
+      for (let t = 0; t < 3; t++)
+        ({ params, slots } = optimizer.update({ w: tf.tensor1d(g) }, slots, params, tf.scalar(0.1)));
+      return params['w']!;
+    });
+    // 1 − β₂ᵗ is a small difference of float32 numbers, here as in the reference composition.
+    expectNear(found, weights, 5e-5);
   });
 
   it('and the GPU refused nothing', async () => {

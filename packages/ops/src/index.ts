@@ -1,3 +1,4 @@
+export { adamUpdate, type AdamRates, type AdamTrees, type AdamUpdateOptions } from './adam.js';
 export { batchNormInference, batchNormTraining, type BatchNormOptions, type BatchNormResult } from './batch-norm.js';
 export { conv2d, conv2dTranspose, depthwiseConv2d, type Conv2dOptions, type ConvAttrs } from './conv.js';
 export { softmaxCrossEntropy, type CrossEntropyOptions } from './cross-entropy.js';

@@ -1,9 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { leafOf, mapTree, zerosLikeTree, zipTrees, type Tree } from '@polder/ops';
+import { adamUpdate, leafOf, zerosLikeTree, type Tree } from '@polder/ops';
 import { checkNumber } from '../errors.js';
 import { checkLearningRate, describeLearningRate, type LearningRate } from '../schedules.js';
 import { decayOf, type Optimizer, type WeightDecayOptions } from './optimizer.js';
-import { decayed } from './sgd.js';
 
 /** Options of {@link adam} and {@link adamW}. */
 export interface AdamOptions extends WeightDecayOptions {
@@ -53,25 +52,18 @@ function adamFamily(name: string, options: AdamOptions, decayKind: 'coupled' | '
       betaPower: { beta1: tf.scalar(1), beta2: tf.scalar(1) },
     }),
     update(direction, slots, params, eta) {
-      const u = decayKind === 'coupled' ? decayed(direction, params, decay) : direction;
-      const m = zipTrees(u, slots['firstMoment'] as Tree, (ui, mi) => tf.add(tf.mul(mi, beta1), tf.mul(ui, 1 - beta1)));
-      const v = zipTrees(u, slots['secondMoment'] as Tree, (ui, vi) =>
-        tf.add(tf.mul(vi, beta2), tf.mul(tf.square(ui), 1 - beta2)),
-      );
       const powers = slots['betaPower'] as Tree;
-      const power1 = tf.mul(leafOf(powers, 'beta1'), beta1);
-      const power2 = tf.mul(leafOf(powers, 'beta2'), beta2);
-      const stepSize = tf.div(eta, tf.sub(1, power1));
-      const rootCorrection = tf.sqrt(tf.sub(1, power2));
-      const updated = mapTree(params, (w, name) => {
-        const denominator = tf.add(tf.div(tf.sqrt(leafOf(v, name)), rootCorrection), epsilon);
-        const moved = tf.sub(w, tf.div(tf.mul(leafOf(m, name), stepSize), denominator));
-        const lambda = decayKind === 'decoupled' ? decay(name, w) : 0;
-        return lambda === 0 ? moved : tf.sub(moved, tf.mul(w, tf.mul(eta, lambda)));
-      });
+      const power1 = tf.mul<tf.Scalar>(leafOf(powers, 'beta1'), beta1);
+      const power2 = tf.mul<tf.Scalar>(leafOf(powers, 'beta2'), beta2);
+      const { firstMoment, secondMoment, ...updated } = adamUpdate(
+        { params, firstMoment: slots['firstMoment'] as Tree, secondMoment: slots['secondMoment'] as Tree },
+        direction,
+        { rate: eta, power1, power2 },
+        { beta1, beta2, epsilon, weightDecay: decay, decayKind },
+      );
       return {
-        params: updated,
-        slots: { firstMoment: m, secondMoment: v, betaPower: { beta1: power1, beta2: power2 } },
+        params: updated.params,
+        slots: { firstMoment, secondMoment, betaPower: { beta1: power1, beta2: power2 } },
       };
     },
   };

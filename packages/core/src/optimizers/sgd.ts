@@ -60,7 +60,7 @@ export function sgd({
 }
 
 /** d + λ w: coupled decay, on the weights before the step. */
-export function decayed(direction: Tree, params: Tree, decay: (name: string, w: tf.Tensor) => number): Tree {
+function decayed(direction: Tree, params: Tree, decay: (name: string, w: tf.Tensor) => number): Tree {
   return mapTree(direction, (d, name) => {
     const w = leafOf(params, name);
     const lambda = decay(name, w);
