@@ -23,8 +23,9 @@ export interface RunOptions {
 /** Runs the real `polder` in a process of its own. */
 export function polder(args: readonly string[], { cwd, env = {}, onStderr }: RunOptions = {}): Promise<Finished> {
   const { POLDER_DATA: _data, ...inherited } = process.env;
-  // An empty cache: no test may depend on the data that this machine has.
-  const quiet = { ...inherited, NO_COLOR: '1', XDG_CACHE_HOME: join(tmpdir(), 'polder-no-cache'), ...env };
+  // Empty caches: no test may depend on the data or on the native TensorFlow that this machine has.
+  const none = join(tmpdir(), 'polder-no-cache');
+  const quiet = { ...inherited, NO_COLOR: '1', XDG_CACHE_HOME: none, POLDER_CACHE: none, ...env };
   const child = spawn(process.execPath, [bin, ...args], { ...(cwd !== undefined && { cwd }), env: quiet });
   let stdout = '';
   let stderr = '';

@@ -26,7 +26,8 @@ describe('polder train', patience, () => {
     await inTemporaryFolder(async (cwd) => {
       const args = ['train', '--data', 'shapes', '--limit-train', '64', '--limit-test', '32', '--model', 'resnet8'];
       const more = ['--policy', 'sam', '--rho', '0.05', '--batch', '16', '--epochs', '1', '--gap-examples', '16'];
-      const { code, stdout, stderr } = await polder([...args, ...more, '--run-dir', 'r', '--json'], { cwd });
+      const where = ['--backend', 'wasm', '--run-dir', 'r', '--json'];
+      const { code, stdout, stderr } = await polder([...args, ...more, ...where], { cwd });
       expect(stderr).toContain('backend  wasm: WebAssembly');
       expect(stderr).toContain('offline procedural set');
       expect(stderr).toMatch(/sam +\d+% · step 1 · 2 passes .* img\/s · ETA/);
