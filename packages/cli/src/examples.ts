@@ -41,6 +41,7 @@ export const examples: Readonly<Record<string, readonly Example[]>> = {
     ['polder eval runs/resnet20-sam-cifar10', 'Top-1, Top-5 and loss on the test set'],
     ['polder eval runs/resnet20-sam-cifar10 --corruptions common', 'and on the corrupted test set, by severity'],
     ['polder eval runs/mine --checkpoint best --json', 'another checkpoint of the run'],
+    ['polder eval runs/mine --ema', 'averaged weights, of a run with --model-ema'],
     ['polder eval nets/mine/model.json --data cifar10', 'any tf.LayersModel'],
   ],
   export: [

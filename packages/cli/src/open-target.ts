@@ -46,6 +46,13 @@ function checkpointFile(file: string): Extract<Target, { readonly kind: 'run' }>
   return { kind: 'run', folder, checkpoint: basename(file, '.safetensors') };
 }
 
+/** The checkpoint that flags name: `--ema` is the averaged weights that a run with `--model-ema` ends with. */
+export function checkpointNamed(checkpoint: string | undefined, ema: boolean | undefined): string | undefined {
+  if (ema !== true) return checkpoint;
+  if (checkpoint !== undefined) throw new UsageError('--ema and --checkpoint exclude each other. Give one.');
+  return 'final-ema';
+}
+
 /** A target's network with its weights, and what is known of how it was trained. */
 export interface OpenedTarget {
   readonly title: string;

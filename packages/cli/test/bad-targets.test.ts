@@ -86,6 +86,13 @@ const cases: readonly BadInput[] = [
     says: /model\.json: cannot be read/,
   },
   // What is evaluated or exported.
+  {
+    args: ['eval', 'r', '--ema', '--checkpoint', 'best'],
+    files: run,
+    code: 2,
+    says: /--ema and --checkpoint exclude each other/,
+  },
+  { args: ['export', 'r', '--ema'], files: run, code: 3, says: /final-ema\.safetensors: expected a checkpoint/ },
   ...['eval', 'export'].flatMap((command): BadInput[] => [
     { args: [command, 'nowhere'], code: 2, says: /there is no such file or folder/ },
     { args: [command, '.'], code: 2, says: /no run folder .*no model\.json/ },

@@ -45,6 +45,7 @@ const groups = {
 
 interface Given {
   readonly checkpoint?: string;
+  readonly ema?: boolean;
   readonly split?: 'test' | 'train';
   readonly pixels?: 'normalized' | 'unit';
   readonly data?: string;
@@ -67,12 +68,15 @@ export function addEval(program: Command): void {
     .command('eval')
     .description('evaluate trained weights: Top-1, Top-5 and loss, on the test set and on corrupted ones')
     .argument('<target>', "a run folder, a file in a run's checkpoints, or the model.json of any tf.LayersModel")
+    .option('--ema', 'the averaged weights that a run with --model-ema ended with')
     .option('--json', 'print the result as JSON on stdout');
   addSettingFlags(command, groups);
-  command.action(async (target: string, { json, ...flags }: { readonly json?: boolean }) => {
-    const given = checkSettings(schema, flags, flagOrigin(Object.keys(settings)));
-    await evaluateTarget(target, given, corruptionsOf(given), json === true);
-  });
+  command.action(
+    async (target: string, { json, ema, ...flags }: { readonly json?: boolean; readonly ema?: boolean }) => {
+      const given = checkSettings(schema, flags, flagOrigin(Object.keys(settings)));
+      await evaluateTarget(target, { ...given, ...(ema === true && { ema }) }, corruptionsOf(given), json === true);
+    },
+  );
 }
 
 function corruptionsOf({ corruptions, severities, corruptedDir }: Given): readonly Corruption[] {
@@ -94,8 +98,8 @@ async function evaluateTarget(
   corruptions: readonly Corruption[],
   json: boolean,
 ): Promise<void> {
-  const { findTarget, openTarget } = await import('../open-target.js');
-  const target = findTarget(path, given.checkpoint);
+  const { checkpointNamed, findTarget, openTarget } = await import('../open-target.js');
+  const target = findTarget(path, checkpointNamed(given.checkpoint, given.ema));
   if (target.kind === 'run' && given.pixels !== undefined)
     throw new UsageError('--pixels is for a model file: a run knows its own.');
   const [{ openBackend, openData }, { checkClassifier, evaluate, evaluateCorruptions }] = await Promise.all([

@@ -10,6 +10,7 @@ interface ExportFlags {
   readonly format: string;
   readonly out?: string;
   readonly checkpoint?: string;
+  readonly ema?: boolean;
   readonly ownLayers?: boolean;
   readonly force?: boolean;
   readonly json?: boolean;
@@ -27,6 +28,7 @@ export function addExport(program: Command): void {
     .addOption(new Option(`--format <${FORMATS.join('|')}>`, 'what to write').default('tfjs'))
     .option('--out <path>', "folder (tfjs, npy) or file to write (default: in the run's export folder)")
     .option('--checkpoint <name>', 'weights of a run: last (default), best, another name, or a file')
+    .option('--ema', 'the averaged weights that a run with --model-ema ended with')
     .option(
       '--own-layers',
       "tfjs: keep Polder's layers, bit for bit, instead of TensorFlow.js's own where these can say it",
@@ -44,8 +46,8 @@ async function exportTarget(path: string, flags: ExportFlags): Promise<void> {
       `--format: expected one of ${FORMATS.join(', ')}, got "${flags.format}".${didYouMean(flags.format, FORMATS)}`,
     );
   if (ownLayers && format !== 'tfjs') throw new UsageError(`--own-layers has no effect under --format ${format}.`);
-  const { findTarget, openTarget } = await import('../open-target.js');
-  const target = findTarget(path, flags.checkpoint);
+  const { checkpointNamed, findTarget, openTarget } = await import('../open-target.js');
+  const target = findTarget(path, checkpointNamed(flags.checkpoint, flags.ema));
   if (target.kind === 'file' && flags.out === undefined)
     throw new UsageError('--out is missing: a model file has no folder of its own to export to.');
   const [{ exportModel, exportPlaces }, { openBackend }, { shapeOfFile }] = await Promise.all([
