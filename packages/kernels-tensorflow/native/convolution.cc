@@ -104,10 +104,11 @@ Pads pads_of(const Window& w) { return {w.pads[0], w.pads[1], w.pads[2], w.pads[
 
 double cost_of(const ConvShape& s) { return static_cast<double>(s.rows) * s.columns * s.channels * s.taps * s.run / 32; }
 
-// Is a window of 3 × 3 that moves by one pixel over such images one for Winograd's algorithm?
+// Is a window of 3 × 3 that moves by one pixel over such images one for Winograd's algorithm? Over few pixels its
+// transforms cost what it saves, and it costs a digit of accuracy.
 bool winograd_suits(const ConvShape& s, int64_t filter_columns) {
   return s.taps == 3 && filter_columns == 3 && s.row_step == s.row_stride && s.column_step * 3 == s.run &&
-         s.run % 48 == 0 && s.rows % 2 == 0 && s.columns % 2 == 0;
+         s.run % 48 == 0 && s.rows % 2 == 0 && s.columns % 2 == 0 && s.rows * s.columns >= 64;
 }
 
 // A filter ready for images: as it is, or transformed.

@@ -8,5 +8,6 @@ export {
   type ProvisionStage,
 } from './provision/provision.js';
 export { TensorflowUnavailableError } from './backend.js';
+export { PrecisionError, type Precision } from './kernels/precision.js';
 export { registerTensorflowKernels } from './kernels/register.js';
 export { startTensorflow, type StartedTensorflow, type StartTensorflowOptions } from './start.js';

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { BACKEND, TensorflowUnavailableError, type TensorflowBackend } from './backend.js';
+import type { Precision } from './kernels/precision.js';
 import { registerTensorflowKernels } from './kernels/register.js';
 import { listProvisioned, packageFolder, type Provisioned } from './provision/folders.js';
 import { PROGRAM_PACKAGES, PROGRAM_SYMBOL } from './provision/shims.js';
@@ -9,6 +10,8 @@ import { PROGRAM_PACKAGES, PROGRAM_SYMBOL } from './provision/shims.js';
 export interface StartTensorflowOptions {
   /** Where native TensorFlows are kept; see the README for the default. */
   readonly cacheDir?: string;
+  /** Of convolutions and matrix products, see {@link registerTensorflowKernels}; 'float32' unless given. */
+  readonly precision?: Precision;
 }
 
 /** A running native TensorFlow. */
@@ -30,9 +33,12 @@ const FIX = 'Run `polder backend install tensorflow`, or take the wasm backend.'
  * {@link registerTensorflowKernels}. Takes, in this order, the one that the program has imported, an installed
  * `@tensorflow/tfjs-node-gpu` or `@tensorflow/tfjs-node` that loads, and the one that `provisionTensorflow` installed.
  *
- * Throws {@link TensorflowUnavailableError}, which says what was tried and how to get one.
+ * Throws {@link PrecisionError} where 'bf16' cannot be multiplied, and {@link TensorflowUnavailableError}, which says what was tried and how to get one.
  */
-export async function startTensorflow({ cacheDir }: StartTensorflowOptions = {}): Promise<StartedTensorflow> {
+export async function startTensorflow({
+  cacheDir,
+  precision,
+}: StartTensorflowOptions = {}): Promise<StartedTensorflow> {
   repairUtil();
   // Its notes on start-up and on every graph loaded are not the user's concern; warnings are.
   process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '1';
@@ -43,7 +49,7 @@ export async function startTensorflow({ cacheDir }: StartTensorflowOptions = {})
       : 'imported';
   if (source === undefined) throw new TensorflowUnavailableError(failures.join('; '), FIX);
   if (!(await tf.setBackend(BACKEND))) throw new TensorflowUnavailableError('the backend does not initialise', FIX);
-  registerTensorflowKernels();
+  registerTensorflowKernels(precision === undefined ? {} : { precision });
   const backend = tf.backend() as TensorflowBackend;
   const { TF_Version: version } = backend.binding;
   const where = backend.isUsingGpuDevice ? 'GPU' : 'CPU';

@@ -20,6 +20,8 @@ const families = {
   resnext: () => resnext29({ ...common, depth: 11, width: 2, cardinality: 2, baseWidth: 3 }),
   pyramidnet: () => pyramidnet110({ ...common, depth: 14, width: 4, alpha: 8 }),
   vgg: () => vgg({ ...common, depth: 11, width: 2, inputShape: [32, 32, 3] }),
+  'resnet, 16 channels': () => resnet({ ...common, depth: 8, width: 16 }),
+  'vit, dropout': () => vit({ ...common, width: 6, heads: 2, depth: 2, patch: 4, dropout: 0.3, dropPath: 0.3 }),
   'vit, token': () => vit({ ...common, width: 6, heads: 3, depth: 2, patch: 4 }),
   'vit, mean': () => vit({ ...common, width: 6, heads: 2, depth: 2, patch: 2, pool: 'mean' }),
   lenet5: () => lenet5({ ...common, inputShape: [12, 12, 3] }),
@@ -96,7 +98,8 @@ function batchFor(model: Model): Batch {
 function disturb(model: Model): void {
   let i = 0;
   for (const weight of model.weights) {
-    if (weight.originalName.endsWith('kernel')) continue;
+    // A dropout's counter is an integer.
+    if (/(kernel|counter)$/.test(weight.originalName)) continue;
     tf.tidy(() => {
       const noise = Float32Array.from({ length: weight.read().size }, () => 0.2 * Math.sin((i += 1) * 78.233));
       (weight.read() as tf.Variable).assign(tf.add(weight.read(), tf.tensor(noise, weight.read().shape)));

@@ -2,46 +2,55 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type { ConvAttrs } from '@polder/ops';
 import type { Binding, NativeTensor, OpAttribute } from '../backend.js';
 import { boolAttr, intAttr, nativeKernel, only, stringAttr, typeAttr, type Native } from './native.js';
+import { multiplier, type Precision } from './precision.js';
 
 type Shape = readonly number[];
 type Inputs = Readonly<Record<'x' | 'dy' | 'filter', tf.TensorInfo>>;
 
 /** PolderConv2D of @polder/ops and its two gradients, with any padding: TensorFlow's own EXPLICIT. */
-export const convolutionKernels: Readonly<Record<string, tf.KernelFunc>> = {
-  PolderConv2D: nativeKernel((native, { x, filter }: Inputs, attrs: ConvAttrs) => {
-    const shape = outputShape(x.shape, filter.shape, attrs);
-    return isEmpty(x.shape, filter.shape, shape)
-      ? zeros(native, shape)
-      : only(
-          native.run('Conv2D', opAttrs(native.binding, attrs, x.shape, filter.shape, shape), [
-            native.id(x),
-            native.id(filter),
-          ]),
-        );
-  }),
-  PolderConv2DBackpropInput: nativeKernel(
-    (native, { dy, filter }: Inputs, attrs: ConvAttrs & { readonly inputShape: Shape }) => {
-      const shape = attrs.inputShape;
-      if (isEmpty(shape, filter.shape, dy.shape)) return zeros(native, shape);
-      const spread = spreadShape(filter.shape, attrs.dilations);
-      const options = opAttrs(native.binding, undilated(attrs), shape, spread, dy.shape);
-      const sizes = native.constant(Int32Array.from(shape), [4]);
-      const taps = isDilated(attrs) ? spreadTaps(native, filter, attrs.dilations) : native.id(filter);
-      return only(native.run('Conv2DBackpropInput', options, [sizes, taps, native.id(dy)]));
-    },
-  ),
-  PolderConv2DBackpropFilter: nativeKernel(
-    (native, { x, dy }: Inputs, attrs: ConvAttrs & { readonly filterShape: Shape }) => {
-      const shape = attrs.filterShape;
-      if (isEmpty(x.shape, shape, dy.shape)) return zeros(native, shape);
-      const spread = spreadShape(shape, attrs.dilations);
-      const options = opAttrs(native.binding, undilated(attrs), x.shape, spread, dy.shape);
-      const sizes = native.constant(Int32Array.from(spread), [4]);
-      const dw = only(native.run('Conv2DBackpropFilter', options, [native.id(x), sizes, native.id(dy)]));
-      return isDilated(attrs) ? pickTaps(native, dw, attrs.dilations) : dw;
-    },
-  ),
-};
+export function convolutionKernels(precision: Precision): Readonly<Record<string, tf.KernelFunc>> {
+  return {
+    PolderConv2D: nativeKernel((native, { x, filter }: Inputs, attrs: ConvAttrs) => {
+      const shape = outputShape(x.shape, filter.shape, attrs);
+      return isEmpty(x.shape, filter.shape, shape)
+        ? zeros(native, shape)
+        : multiplier(native, precision)('Conv2D', opAttrs(native.binding, attrs, x.shape, filter.shape, shape), [
+            { operand: native.id(x) },
+            { operand: native.id(filter) },
+          ]);
+    }),
+    PolderConv2DBackpropInput: nativeKernel(
+      (native, { dy, filter }: Inputs, attrs: ConvAttrs & { readonly inputShape: Shape }) => {
+        const shape = attrs.inputShape;
+        if (isEmpty(shape, filter.shape, dy.shape)) return zeros(native, shape);
+        const spread = spreadShape(filter.shape, attrs.dilations);
+        const options = opAttrs(native.binding, undilated(attrs), shape, spread, dy.shape);
+        const sizes = native.constant(Int32Array.from(shape), [4]);
+        const taps = isDilated(attrs) ? spreadTaps(native, filter, attrs.dilations) : native.id(filter);
+        return multiplier(native, precision)('Conv2DBackpropInput', options, [
+          { other: sizes },
+          { operand: taps },
+          { operand: native.id(dy) },
+        ]);
+      },
+    ),
+    PolderConv2DBackpropFilter: nativeKernel(
+      (native, { x, dy }: Inputs, attrs: ConvAttrs & { readonly filterShape: Shape }) => {
+        const shape = attrs.filterShape;
+        if (isEmpty(x.shape, shape, dy.shape)) return zeros(native, shape);
+        const spread = spreadShape(shape, attrs.dilations);
+        const options = opAttrs(native.binding, undilated(attrs), x.shape, spread, dy.shape);
+        const sizes = native.constant(Int32Array.from(spread), [4]);
+        const dw = multiplier(native, precision)('Conv2DBackpropFilter', options, [
+          { operand: native.id(x) },
+          { other: sizes },
+          { operand: native.id(dy) },
+        ]);
+        return isDilated(attrs) ? pickTaps(native, dw, attrs.dilations) : dw;
+      },
+    ),
+  };
+}
 
 // TensorFlow's CPU kernels have no gradients of dilated convolutions. A dilated filter is a larger one with zeros between
 // its taps: the gradients are taken in that one.
@@ -93,7 +102,6 @@ function opAttrs(
   const [[top, bottom], [left, right]] = pads;
   const padding = paddingName({ strides, dilations, pads }, x, filter, y);
   return [
-    typeAttr(binding, 'T', 'float32'),
     intAttr(binding, 'strides', [1, strides[0], strides[1], 1]),
     boolAttr(binding, 'use_cudnn_on_gpu', true),
     stringAttr(binding, 'padding', padding),
