@@ -65,7 +65,7 @@ beforeAll(async () => {
     '--run-dir',
     'runs/file',
   );
-  await here('train', ...small, '--model', 'resnet8', '--epochs', '1', '--run-dir', 'runs/ours');
+  await here('train', ...small, '--model', 'resnet8', '--model-ema', '--epochs', '1', '--run-dir', 'runs/ours');
 }, 300_000);
 
 const probe = (): tf.Tensor => tf.tidy(() => tf.reshape(tf.sin(tf.range(0, 2 * 3072)), [2, 32, 32, 3]));
@@ -192,6 +192,13 @@ describe('polder eval', () => {
         examples: 32,
       });
     }
+  });
+
+  it('takes the averaged weights of a run that has them', async () => {
+    const summary = JSON.parse(readFileSync(join(cwd, 'runs/ours/summary.json'), 'utf8')) as Record<string, number>;
+    const result = await json('eval', 'runs/ours', '--ema', '--backend', 'wasm');
+    expect(result).toMatchObject({ top1: summary['emaTestTop1'], loss: summary['emaTestLoss'] });
+    expect(summary['emaTestLoss']).not.toBe(summary['testLoss']);
   });
 
   it('takes other weights, splits and numbers of examples', async () => {
@@ -369,7 +376,7 @@ describe('polder export', () => {
       [['--format', 'npy', '--own-layers', '--out', 'n'], /--own-layers has no effect/],
       [
         ['--checkpoint', 'bets', '--out', 'n'],
-        /bets\.safetensors: expected a checkpoint of the run.*There are: best, final/,
+        /bets\.safetensors: expected a checkpoint of the run.*There are: best, final, final-ema/,
       ],
       [['--out', 'taken/x/y'], /Cannot write .*ENOTDIR/],
     ];
