@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { polderHere } from './in-process.js';
 import { buildFirst, inTemporaryFolder, polder } from './polder.js';
 
 // So that no test below pays for it.
@@ -361,7 +362,7 @@ describe('bad input', () => {
     await inTemporaryFolder(async (cwd) => {
       write(cwd, files);
       const before = listing(cwd);
-      const result = await polder(args, { cwd });
+      const result = await polderHere(args, cwd);
       for (const text of says) expect(result.stderr).toMatch(typeof text === 'string' ? literal(text) : text);
       expect(result.stderr).not.toMatch(/\n\s+at /);
       expect(result.stderr.split('\n').length).toBeLessThan(24);
