@@ -52,7 +52,7 @@ export async function planComparison(given: GivenComparison): Promise<PlannedCom
   checkRunFolder(given.runDir ?? runBase('.probe'));
   const resolved = await resolveComparison(given);
   const { policies: _policies, ...shared } = given;
-  const backend = await openBackend(shared.backend ?? 'auto');
+  const backend = await openBackend(shared.backend ?? 'auto', undefined, shared.precision);
   say(`backend  ${backend.reason}`);
   const data = await openData(shared);
   say(`data     ${data.source}`);

@@ -64,6 +64,7 @@ export interface GivenSettings {
   readonly keepBest?: number;
   readonly evalMetric?: Monitor;
   readonly backend?: string;
+  readonly precision?: 'float32' | 'bf16';
   readonly name?: string;
   readonly runDir?: string;
   readonly tensorboard?: boolean;
@@ -210,6 +211,11 @@ export const settingGroups: SettingGroups = {
   },
   'Machine and output:': {
     backend: z.string().min(1).describe('auto (default), webgpu, tensorflow, wasm or cpu'),
+    precision: z
+      .enum(['float32', 'bf16'])
+      .describe(
+        'of convolutions and matrix products, on tensorflow; bf16 differs from float32 (default) and is no faster on every model',
+      ),
     name: z
       .string()
       .regex(/^[\w][\w.-]*$/, 'expected letters, digits, ".", "_" and "-"')
@@ -226,7 +232,7 @@ const shape: Readonly<Record<keyof GivenSettings, z.ZodType>> = Object.assign({}
 export const settingsSchema: z.ZodType<GivenSettings> = z.strictObject(shape).partial() as z.ZodType<GivenSettings>;
 
 const { policy, ...shared } = shape;
-const { runDir: _runDir, name: _name, ...perPolicy } = shared;
+const { runDir: _runDir, name: _name, precision: _precision, ...perPolicy } = shared;
 
 /** `policies` of a comparison: ids, or objects with settings of their own. */
 export const policiesSchema: z.ZodType<NonNullable<GivenComparison['policies']>> = z

@@ -2,13 +2,30 @@ import * as tf from '@tensorflow/tfjs';
 import { startBackend, type StartedBackend } from '@polder/backends';
 import { CATALOGUE, type DataSplits } from '@polder/data';
 import { loadDataset, locateDataset, type DatasetName } from '@polder/data/node';
+import { UsageError } from './failure.js';
 import type { GivenSettings } from './settings.js';
 
-/** A running backend. */
-export async function openBackend(choice: string, threads?: number): Promise<StartedBackend> {
+/** A running backend. Throws UsageError for a precision that it does not have. */
+export async function openBackend(
+  choice: string,
+  threads?: number,
+  precision: NonNullable<GivenSettings['precision']> = 'float32',
+): Promise<StartedBackend> {
   // Without this the cpu backend advertises another package on its first use.
   tf.enableProdMode();
-  return startBackend(choice, threads === undefined ? {} : { threads });
+  const started = await startBackend(choice, threads === undefined ? {} : { threads });
+  if (precision === 'float32') return started;
+  if (started.backend !== 'tensorflow')
+    throw new UsageError(
+      `--precision ${precision}: the ${started.backend} backend computes in float32. Leave it out, or take --backend tensorflow.`,
+    );
+  const { PrecisionError, registerTensorflowKernels } = await import('@polder/kernels-tensorflow');
+  try {
+    registerTensorflowKernels({ precision });
+  } catch (error) {
+    throw error instanceof PrecisionError ? new UsageError(error.message) : error;
+  }
+  return { ...started, reason: `${started.reason}, products in ${precision}` };
 }
 
 /** Loaded data, and what was loaded. */

@@ -81,7 +81,7 @@ async function goOn(
   const policy = choosePolicy(given);
   const settings = resolveSettings(given, policy);
   const network = networkOfRun(run, given);
-  const backend = await openBackend(asked ?? settings.backend);
+  const backend = await openBackend(asked ?? settings.backend, undefined, settings.precision);
   say(`backend  ${backend.reason}`);
   const data = await openData(given);
   say(`data     ${data.source}`);

@@ -72,7 +72,7 @@ async function train(
   }
   const network = await findNetwork(given);
   for (const note of network.notes) say(`model    ${network.label}: ${note}`);
-  const backend = await openBackend(given.backend ?? 'auto');
+  const backend = await openBackend(given.backend ?? 'auto', undefined, given.precision);
   say(`backend  ${backend.reason}`);
   const data = await openData(given);
   say(`data     ${data.source}`);
