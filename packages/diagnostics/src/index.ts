@@ -29,6 +29,7 @@ export {
   type LossAndGradient,
 } from './gradient-noise.js';
 export { hvp } from './hvp.js';
+export { inverseProduct, type InverseOptions, type Solution } from './inverse.js';
 export {
   interpolate,
   lossSurface,

@@ -6,7 +6,7 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Called after every product. */
   readonly onProgress?: (progress: Progress) => void;
-  /** Budget in gradient evaluations (an exact product counts 2.5, a finite-difference one 2). Default 250. */
+  /** Budget in gradient evaluations (a first exact product counts 2.5, a further one 1.75, a finite-difference one 2). Default 250. */
   readonly maxGradEvals?: number;
   /**
    * 'auto' (default): exact, or finite differences where the loss has no second derivative. 'exact' throws there.
@@ -24,7 +24,7 @@ export interface RunOptions {
   readonly yieldEveryMs?: number;
 }
 
-export type Phase = 'self-check' | 'lanczos' | 'power' | 'probes' | 'ascent' | 'grid';
+export type Phase = 'self-check' | 'lanczos' | 'power' | 'probes' | 'solve' | 'ascent' | 'grid';
 
 export interface Progress {
   readonly phase: Phase;

@@ -5,10 +5,12 @@ import {
   hessianSpectrum,
   hessianTrace,
   hvp,
+  inverseProduct,
   losses,
   withLinearOperator,
   type Batch,
   type FunctionTarget,
+  type PredictionTarget,
 } from '../src/index.js';
 import { backends, leavingNoTensors, read, relativeError, values } from './support.js';
 
@@ -102,6 +104,33 @@ for (const backend of backends) {
         );
         await expect(run).rejects.toMatchObject({ name: /AbortError|RangeError/ });
       }
+    });
+
+    test('the inverse of damped Gauss-Newton gives back what it was applied to; negative curvature is said', async () => {
+      const small: PredictionTarget = {
+        params: [values([5, 4], 3), values([4, 3], 4)],
+        predict: (params, { xs }) =>
+          tf.matMul(tf.sigmoid(tf.matMul(xs as tf.Tensor2D, params[0] as tf.Tensor2D)), params[1] as tf.Tensor2D),
+        loss: (z, { ys }) => losses.sparseSoftmaxCrossEntropy(ys as tf.Tensor, z),
+        data: { xs: values([9, 5]), ys: tf.tensor1d([0, 1, 2, 2, 1, 0, 0, 1, 2], 'int32') },
+      };
+      const v = [values([5, 4], 7), values([4, 3], 8)];
+      const flat = await read(v);
+      const run = { ...unchecked, operator: 'gauss-newton' } as const;
+      await leavingNoTensors(async () => {
+        const { x, converged, residual } = await inverseProduct(small, v, { ...run, damping: 0.05, tol: 1e-5 });
+        expect(converged).toBe(true);
+        expect(residual).toBeLessThanOrEqual(1e-5);
+        const solution = await read(x);
+        const g = await denseMatrix(small, run);
+        const back = g.map((row, i) => row.reduce((sum, value, j) => sum + value * solution[j]!, 0.05 * solution[i]!));
+        expect(relativeError(back, flat)).toBeLessThan(1e-3);
+        tf.dispose([...x]);
+      });
+      const concave: FunctionTarget = { params: [values([6])], loss: ([p]) => tf.neg(tf.sum(tf.square(p!))) };
+      const stuck = await inverseProduct(concave, [values([6], 2)], unchecked);
+      expect(stuck).toMatchObject({ converged: false, negativeCurvature: true, steps: 0 });
+      tf.dispose([...stuck.x, ...v]);
     });
 
     test('the whole matrix is symmetric, its products are those of hvp, and estimators take the operator', async () => {

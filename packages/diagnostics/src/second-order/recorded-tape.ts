@@ -90,13 +90,36 @@ const connecting = (tape: readonly TapeNode[], { inputs, outputs }: Ends): reado
     .toReversed();
 };
 
+/** Sums and derivatives are freed as soon as no node asks for them: the tape is large enough. */
 const backAlong = (path: readonly TapeNode[], { inputs: ends, outputs }: Ends, v: Tensors): tf.Tensor[] =>
   tf.tidy(() => {
+    // Private in the types; ids only ever grow.
+    const engine = tf.engine() as unknown as { nextTensorId(): number };
     const along = new Map<number, tf.Tensor>();
-    const add = (id: number, dx: tf.Tensor): void => {
-      const sum = along.get(id);
-      along.set(id, sum === undefined ? dx : tf.add(sum, dx));
+    const own = new Set<tf.Tensor>();
+    const free = (t: tf.Tensor): void => {
+      if (own.delete(t)) t.dispose();
     };
+    const add = (id: number, dx: tf.Tensor): void => {
+      const before = along.get(id);
+      if (before === undefined) along.set(id, dx);
+      else {
+        const sum = tf.add(before, dx);
+        own.add(sum);
+        along.set(id, sum);
+        free(before);
+        free(dx);
+      }
+    };
+    const derivative = (rule: () => tf.Tensor): tf.Tensor => {
+      const first = engine.nextTensorId();
+      const dx = tf.tidy(rule);
+      // A rule may pass on what it was given, which others still need.
+      const ours = dx.id >= first ? dx : tf.clone(dx);
+      own.add(ours);
+      return ours;
+    };
+    const kept = new Set(ends.map(({ id }) => id));
     for (const [i, id] of outputs.entries()) add(id, v[i]!);
     for (const { kernelName, inputs, outputs: made, gradient } of path.toReversed()) {
       // The words of tfjs's own error, by which the op is named.
@@ -105,7 +128,11 @@ const backAlong = (path: readonly TapeNode[], { inputs: ends, outputs }: Ends, v
       for (const [name, { id }] of Object.entries(inputs)) {
         const rule = rules[name];
         if (rule === undefined) throw new Error(`Error in gradient for op ${kernelName}: none for its input ${name}`);
-        add(id, tf.tidy(rule));
+        add(id, derivative(rule));
+      }
+      for (const { id } of made) {
+        const dy = along.get(id);
+        if (dy !== undefined && !kept.has(id)) free(dy);
       }
     }
     return ends.map(({ id, shape }) => along.get(id) ?? tf.zeros(shape, 'float32'));
