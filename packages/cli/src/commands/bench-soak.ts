@@ -26,7 +26,7 @@ export function addBenchSoak(bench: Command): void {
         const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
         print(`tensors       ${tensors.min} to ${tensors.max}`);
         print(
-          `resident set  ${megabytes(residentBytes.min)} to ${megabytes(residentBytes.max)}: ${(growth * 100).toFixed(1)} % of ${bar * 100} % allowed`,
+          `resident set  ${megabytes(residentBytes.min)} to ${megabytes(residentBytes.max)}: ${(growth * 100).toFixed(1)} % at most above an earlier reading, of ${bar * 100} % allowed`,
         );
         print(result.ok ? 'ok' : 'MISSED');
       }
