@@ -254,6 +254,12 @@ describe.skipIf(noWebgpu)('pooling', () => {
     );
     // Windows from the upper left: maxima at 3, 4, 3 and 4, though 7 is as large.
     expect(gradient).toEqual([0, 0, 0, 2, 2, 0, 0, 0, 0]);
+    const twice = [...x, ...x.toReversed()];
+    const found = (name: 'result' | 'indexes', withBatch: boolean) => (): tf.Tensor =>
+      tf.maxPoolWithArgmax(tf.tensor4d(twice, [2, 3, 3, 1]), 2, 1, 'valid', withBatch)[name]!;
+    expect(await numbersOf(found('result', false))).toEqual([2, 2, 2, 2, 2, 2, 2, 2]);
+    expect(await numbersOf(found('indexes', false))).toEqual([3, 4, 3, 4, 1, 1, 4, 4]);
+    expect(await numbersOf(found('indexes', true))).toEqual([3, 4, 3, 4, 10, 10, 13, 13]);
   });
 });
 

@@ -18,7 +18,7 @@ export function trainingKernels(): KernelTable {
     ...depthwiseKernels,
     ...elementwiseKernels,
     ...layerNormKernels,
-    ...poolKernels,
+    ...poolKernels(),
     ...segmentSumKernels(),
     ...treeKernels,
   };
