@@ -18,7 +18,7 @@ interface Wanted {
 }
 
 /** v ↦ (∂of/∂along)ᵀ v: one pass back along the tape. Call it in the second-order scope. */
-export type Pullback = (v: Tensors) => tf.Tensor[];
+type Pullback = (v: Tensors) => tf.Tensor[];
 
 /** A computation's tape, kept. */
 export interface RecordedTape {
