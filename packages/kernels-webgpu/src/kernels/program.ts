@@ -26,7 +26,7 @@ export interface Shader {
 }
 
 /** What a shader is run on: tensors in the order of its declarations. */
-export interface Work {
+interface Work {
   readonly inputs: readonly tf.TensorInfo[];
   readonly outputs: readonly tf.TensorInfo[];
   readonly uniforms: readonly number[];
