@@ -3,7 +3,7 @@
 //        [--rounds N] [--steps N] [--json | --markdown]
 // PYTHON names the Python to ask for torch (python3 unless set).
 import { spawn, spawnSync } from 'node:child_process';
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism, cpus, loadavg } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -33,6 +33,11 @@ for (const [name, text] of Object.entries(counts))
 const python = process.env.PYTHON ?? 'python3';
 requireTorch();
 buildPolder();
+const [load] = loadavg();
+if (load > availableParallelism() / 2)
+  console.error(
+    `This machine is busy (load ${load.toFixed(1)}): PyTorch suffers from that most, and no ratio below counts.`,
+  );
 
 const args = [model, batch, threads];
 const processes = [];

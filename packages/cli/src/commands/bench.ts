@@ -1,4 +1,4 @@
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism, cpus, loadavg } from 'node:os';
 import { Option, type Command } from 'commander';
 import type { BenchRow } from '../bench-steps.js';
 import { checkSettings } from '../check-settings.js';
@@ -95,6 +95,9 @@ async function benchStep(flags: StepFlags): Promise<void> {
   const backend = await openBackend(given.backend ?? 'auto', threads);
   say(`backend  ${backend.reason}`);
   say(`memory   peakBytes: ${peakBytesOf(backend.backend)}`);
+  const [load = 0] = loadavg();
+  if (load > availableParallelism() / 2)
+    say(`warning  this machine is busy (load ${load.toFixed(1)}): times are too long`);
   const rows = await benchSteps({
     model,
     batch,
