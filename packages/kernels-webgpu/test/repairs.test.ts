@@ -4,11 +4,13 @@ import { describe, expect, it } from 'vitest';
 import { currentBackend } from '../src/backend.js';
 import { WebgpuLimitError } from '../src/index.js';
 
+const filled = (size: number, value: number): tf.Tensor1D => tf.tensor1d(new Float32Array(size).fill(value));
+
 describe.skipIf(noWebgpu)('addN', () => {
   it.each([1, 2, 7, 8, 11, 12, 23, 40])('adds %i tensors', async (count) => {
     const before = tf.memory().numTensors;
     const ids = currentBackend().numDataIds();
-    const parts = Array.from({ length: count }, (_, i) => tf.mul(tf.ones([5]), i + 1));
+    const parts = Array.from({ length: count }, (_, i) => filled(5, i + 1));
     const sum = tf.addN(parts);
     expect([...(await sum.data())]).toEqual(Array.from({ length: 5 }, () => (count * (count + 1)) / 2));
     tf.dispose([parts, sum]);
@@ -68,7 +70,7 @@ describe.skipIf(noWebgpu)('softmax', () => {
 
 describe.skipIf(noWebgpu)('sums and means', () => {
   it('are right for millions of equal numbers', async () => {
-    const x = tf.mul(tf.ones([4_000_000]), 1.1);
+    const x = filled(4_000_000, 1.1);
     const [mean, sum] = [tf.mean(x), tf.sum(x)];
     const expected = Math.fround(1.1);
     expect(Math.abs((await mean.data())[0]! / expected - 1)).toBeLessThan(1e-6);
