@@ -9,7 +9,7 @@ export interface Window {
   readonly outW: number;
 }
 
-export type Padding = 'same' | 'valid' | number | readonly [readonly [number, number], readonly [number, number]];
+type Padding = 'same' | 'valid' | number | readonly [readonly [number, number], readonly [number, number]];
 
 export interface WindowOptions {
   readonly strides?: number | readonly [number, number];
