@@ -214,7 +214,7 @@ export const settingGroups: SettingGroups = {
     precision: z
       .enum(['float32', 'bf16'])
       .describe(
-        'of convolutions and matrix products, on tensorflow; bf16 differs from float32 (default) and is no faster on every model',
+        'of convolutions and matrix products, on tensorflow: float32 (default), or bf16, which suits transformers',
       ),
     name: z
       .string()

@@ -257,8 +257,12 @@ class FilterGradient : public OpKernel {
     });
     float* total = winograd ? sums : floats(*dfilter);
     if (!winograd) std::memcpy(total, sums, sizeof(float) * size);
-    for (int64_t part = 1; part < parts; part++)
-      for (int64_t i = 0; i < size; i++) total[i] += sums[part * size + i];
+    const int64_t slices = parts_for(size, static_cast<double>(parts));
+    for_parts(context, slices, [&](int64_t slice) {
+      const Range range = part_of(size, slices, slice);
+      for (int64_t part = 1; part < parts; part++)
+        for (int64_t i = range.begin; i < range.end; i++) total[i] += sums[part * size + i];
+    });
     if (winograd) kernels()->convolutions.winograd_filter_grad(numbers, total, floats(*dfilter));
   }
 

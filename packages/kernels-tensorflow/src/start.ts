@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { BACKEND, TensorflowUnavailableError, type TensorflowBackend } from './backend.js';
+import { ownOpLanes } from './kernels/own-ops.js';
 import type { Precision } from './kernels/precision.js';
 import { registerTensorflowKernels } from './kernels/register.js';
 import { listProvisioned, packageFolder, type Provisioned } from './provision/folders.js';
@@ -53,12 +54,14 @@ export async function startTensorflow({
   const backend = tf.backend() as TensorflowBackend;
   const { TF_Version: version } = backend.binding;
   const where = backend.isUsingGpuDevice ? 'GPU' : 'CPU';
+  const lacking = source === 'provisioned' && !backend.isUsingGpuDevice && ownOpLanes(backend) === 0;
+  const slower = lacking ? ', without our own ops, slower' : '';
   const skipped = failures.length === 0 ? '' : ` (${failures.join('; ')})`;
   return {
     source,
     tensorflow: version,
     gpu: backend.isUsingGpuDevice,
-    reason: `tensorflow: libtensorflow ${version} on the ${where}, ${source}${skipped}`,
+    reason: `tensorflow: libtensorflow ${version} on the ${where}, ${source}${slower}${skipped}`,
   };
 }
 

@@ -17,6 +17,7 @@ import { explainFileError, type ProvisionObstacle } from '../src/provision/error
 import { tensorflowCache } from '../src/provision/folders.js';
 import { withLock } from '../src/provision/lock.js';
 import { folderName } from '../src/provision/pinned.js';
+import { buildOwnOps, OWN_OPS_LIBRARY } from '../src/provision/own-ops.js';
 import { runProcess } from '../src/provision/run-process.js';
 import { openWheel, unpack } from '../src/provision/wheel.js';
 import { wheelOf, zipOf } from './zip.js';
@@ -158,6 +159,12 @@ describe('what is missing is said', () => {
       PIP_RETRIES: '0',
     });
     await expectObstacle(provisionTensorflow({ cacheDir: join(folder, 'c') }), 'offline', /PIP_INDEX_URL.*--from/s);
+  });
+
+  it('headers that our own ops cannot be compiled against: no error, they are only faster', async () => {
+    const why = await buildOwnOps({ include: folder, libraries: folder }, join(folder, 'objects'));
+    expect(why).toMatch(/tensorflow.*\.h: No such file/s);
+    expect(existsSync(join(folder, OWN_OPS_LIBRARY))).toBe(false);
   });
 
   it('a cache that cannot be written', async () => {

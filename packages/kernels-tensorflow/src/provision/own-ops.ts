@@ -38,11 +38,12 @@ export async function buildOwnOps(
   const common = ['-std=c++17', '-O3', '-fPIC', '-fvisibility=hidden', '-w'];
   // Tensors are aligned to 64 bytes, and Eigen has to know. Updates of weights give the bits of separate operations.
   const headers = [`-I${include}`, '-DEIGEN_MAX_ALIGN_BYTES=64', '-ffp-contract=off'];
+  // First what may fail on its headers.
   const units = [
+    ...[...OPS, 'dispatch.cc'].map((file) => ({ file, object: `${file}.o`, flags: headers })),
     ...Object.entries(INSTRUCTION_SETS).flatMap(([name, flags]) =>
       LOOPS.map((file) => ({ file, object: `${name}-${file}.o`, flags: [...flags, `-DTARGET=${name}`] })),
     ),
-    ...['dispatch.cc', ...OPS].map((file) => ({ file, object: `${file}.o`, flags: headers })),
   ];
   const compile = async ({ file, object, flags }: (typeof units)[number]): Promise<string | undefined> =>
     run([...common, ...flags, '-c', join(NATIVE, file), '-o', join(work, object)], signal);
