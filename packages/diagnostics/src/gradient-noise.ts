@@ -15,6 +15,7 @@ export interface LossAndGradient {
   /** The caller disposes it. */
   readonly gradient: ParamVector;
   readonly gradientNorm: number;
+  readonly gradEvals: number;
 }
 
 /**
@@ -27,7 +28,8 @@ export const lossAndGradient = async (target: Target, options: RunOptions = {}):
   const problem = problemOf(lossTarget(target, 'lossAndGradient'));
   const { vector } = await averageGradient(problem, session, null);
   const loss = await averageLoss(problem, session, null);
-  return { loss, gradient: toTensors(problem.parameters, vector), gradientNorm: norm(vector) };
+  const gradient = toTensors(problem.parameters, vector);
+  return { loss, gradient, gradientNorm: norm(vector), gradEvals: session.spent() };
 };
 
 export interface GradientNoise {
@@ -37,6 +39,7 @@ export interface GradientNoise {
   /** variance / ‖ḡ‖²: how much of a step is noise. */
   readonly noiseToSignal: number;
   readonly batches: number;
+  readonly gradEvals: number;
 }
 
 /**
@@ -82,7 +85,7 @@ export const gradientNoise = async (target: Target, options: RunOptions = {}): P
   }
   const variance = spread / (total - weightSquares / total);
   const gradientNorm = norm(mean);
-  return { variance, gradientNorm, noiseToSignal: variance / gradientNorm ** 2, batches };
+  return { variance, gradientNorm, noiseToSignal: variance / gradientNorm ** 2, batches, gradEvals: session.spent() };
 };
 
 /**

@@ -163,7 +163,8 @@ for (const backend of backends) {
         loss: ([x], { xs }) => tf.mul(tf.sum(x!), xs as tf.Tensor),
         data: shifts.map((s) => ({ xs: tf.scalar(s), ys: tf.scalar(0) })),
       };
-      const { variance, gradientNorm, batches } = await gradientNoise(target);
+      const { variance, gradientNorm, batches, gradEvals } = await gradientNoise(target);
+      expect(gradEvals).toBe(1);
       const mean = shifts.reduce((p, q) => p + q, 0) / 4;
       const expected = (2 * shifts.reduce((sum, s) => sum + (s - mean) ** 2, 0)) / 3;
       expect(variance).toBeCloseTo(expected, 4);
