@@ -24,7 +24,7 @@ export async function polderHere(
   process.chdir(cwd);
   try {
     await main(['node', 'polder', ...args]);
-    return { code: Number(process.exitCode ?? 0), stdout, stderr };
+    return { code: exitCode(), stdout, stderr };
   } finally {
     process.chdir(before.cwd);
     process.exitCode = before.exitCode;
@@ -42,4 +42,9 @@ export async function polderHere(
 export function temporaryFolder(): { readonly path: string; readonly dispose: () => void } {
   const path = mkdtempSync(join(tmpdir(), 'polder-cli-'));
   return { path, dispose: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+// Not inline: TypeScript thinks that it is still what it was set to above.
+function exitCode(): number {
+  return Number(process.exitCode ?? 0);
 }
