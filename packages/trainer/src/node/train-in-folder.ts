@@ -199,28 +199,45 @@ function reopen<S extends PolicyState>(options: FolderOptions<S>, config: Plain,
     if (state !== undefined) checkUnchanged(state.facts, { config, data }, resume);
     return state;
   });
-  const { backends = [], resumes = 0 } = state?.facts ?? {};
-  const backend = tf.getBackend();
   try {
-    const step = state?.snapshot.position.step ?? 0;
-    const record = { step, checkpoint: state?.file ?? null, backend, overrides: resume.overrides ?? [] };
-    const line = { ...record, ...options.about, time: new Date().toISOString() };
-    folder.also(() => {
-      appendFileSync(join(path, 'resumes.jsonl'), `${JSON.stringify(line)}\n`);
-      if ((resume.overrides?.length ?? 0) > 0) writeJson(join(path, 'config.json'), config);
-    });
-    options.onOpen?.(path, step);
+    return {
+      folder,
+      state,
+      facts: goOn(folder, state, { config, data }, { overrides: resume.overrides ?? [], options }),
+    };
   } catch (error) {
     folder.close();
     throw error;
   }
+}
+
+/** Records that a run goes on, and with which settings. */
+function goOn<S extends PolicyState>(
+  folder: RunFolder,
+  state: StoredState | undefined,
+  now: Pick<RunFacts, 'config' | 'data'>,
+  { overrides, options }: { readonly overrides: readonly string[]; readonly options: FolderOptions<S> },
+): RunFacts {
+  const { backends = [] } = state?.facts ?? {};
+  const backend = tf.getBackend();
+  const step = state?.snapshot.position.step ?? 0;
+  const record = { step, checkpoint: state?.file ?? null, backend, overrides };
+  const line = { ...record, ...options.about, time: new Date().toISOString() };
+  const file = join(folder.path, 'resumes.jsonl');
+  folder.also(() => appendFileSync(file, `${JSON.stringify(line)}\n`));
   const facts: RunFacts = {
-    config,
-    data,
+    ...now,
     backends: backends.at(-1) === backend ? backends : [...backends, backend],
-    resumes: resumes + 1,
+    resumes: readFileSync(file, 'utf8').split('\n').length - 1,
   };
-  return { folder, state, facts };
+  if (overrides.length > 0) {
+    // The checkpoint first: should this process be killed before its next one, the run goes on with the new settings.
+    // Those of `fit` are known only when that runs, and what is not there is not compared.
+    if (state !== undefined) folder.save({ ...state.snapshot, settings: {} }, facts);
+    folder.also(() => writeJson(join(folder.path, 'config.json'), now.config));
+  }
+  options.onOpen?.(folder.path, step);
+  return facts;
 }
 
 const INITIAL = 'checkpoints/initial.safetensors';
