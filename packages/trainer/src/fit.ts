@@ -23,9 +23,9 @@ import { yieldToHost } from './yield-to-host.js';
  * apart. The same seed gives the same batches under every policy. Broken off and resumed from a snapshot, a training
  * gives on the cpu and wasm backends the same bits as one that ran through.
  *
- * Throws `DivergedError` when too many steps are not finite (`nonFinite`) or an evaluation is not, `SnapshotError` for a
- * snapshot of another training, `TrainOptionError` and core's `OptionError` and `IncompatibleError` for bad options,
- * and what callbacks, parts and `checkpoint.save` throw; leaves no tensor behind.
+ * Throws `DivergedError` when too many steps are not finite (`nonFinite`), none of the last ones is, or an evaluation is
+ * not; `SnapshotError` for a snapshot of another training, `TrainOptionError` and core's `OptionError` and
+ * `IncompatibleError` for bad options, and what callbacks, parts and `checkpoint.save` throw; leaves no tensor behind.
  */
 export async function fit<S extends PolicyState = PolicyState>(options: FitOptions<S>): Promise<FitResult> {
   const { model, train, test, batchSize, seed, augment = [], checkpoint, resumeFrom, signal } = options;
@@ -167,6 +167,8 @@ export async function fit<S extends PolicyState = PolicyState>(options: FitOptio
     if (clock.steps > 0 && (clock.steps % plan.stepsPerEpoch === 0 || clock.done())) await endEpoch();
     await measureIfDue();
     while (!isOver()) await trainEpoch(Math.floor(clock.steps / plan.stepsPerEpoch));
+    // Ended before the guard had counted enough: nothing was trained at the end.
+    if (logged?.loss === null) throw diverged();
     if (history.at(-1)?.step !== clock.steps) await measure();
     await save('end');
     watch.pause();

@@ -149,6 +149,8 @@ describe('fit', () => {
     const failing = run({ learningRate: 1e30, epochs: 2 });
     await expect(failing).rejects.toThrow(DivergedError);
     await expect(failing).rejects.toThrow(/policy "none" diverged.*learning rate/);
+    // Too short for ten skipped steps in a row.
+    await expect(run({ learningRate: 1e30, epochs: 1 })).rejects.toThrow(DivergedError);
   });
 
   it('leaves no tensor behind when it diverges, is stopped, or is given bad options', async () => {
