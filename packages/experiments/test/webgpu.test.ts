@@ -82,10 +82,10 @@ describe.skipIf(noWebgpu)('a residual network trained on webgpu', () => {
     ['SA-SAM', () => saSam() as unknown as Policy, undefined],
   ])('goes the way of the cpu backend, first through tfjs and then replayed: %s', async (_, policy, learningRate) => {
     const left = tf.memory().numTensors;
-    const actual = await train(policy(), learningRate, 6);
+    const actual = await train(policy(), learningRate, 5);
     expect(tf.memory().numTensors).toBe(left);
     await tf.setBackend('cpu');
-    const expected = await train(policy(), learningRate, 6);
+    const expected = await train(policy(), learningRate, 5);
 
     expect(actual.modes.slice(0, 3)).toEqual(['warm-up', 'warm-up', 'warm-up']);
     expect(actual.modes.at(-1)).toBe('replay');
