@@ -26,6 +26,7 @@ export {
   localLipschitz,
   lossAndGradient,
   type GradientNoise,
+  type NoiseOptions,
   type LossAndGradient,
 } from './gradient-noise.js';
 export { hvp } from './hvp.js';
@@ -41,7 +42,14 @@ export {
 } from './landscape.js';
 export { denseMatrix, withLinearOperator, type LinearOperator } from './linear-operator.js';
 export { losses, type LossName } from './losses.js';
-export { frobeniusNorm, hessianDiagonal, type Diagonal, type FrobeniusOptions, type ProbeOptions } from './moments.js';
+export {
+  frobeniusNorm,
+  hessianDiagonal,
+  type Diagonal,
+  type DiagonalOptions,
+  type FrobeniusOptions,
+  type ProbeOptions,
+} from './moments.js';
 export type { NormalizeOptions } from './directions.js';
 export { curvatureReport, type CurvatureReport, type ReportOptions } from './report.js';
 export { withSecondOrder } from './second-order/scope.js';

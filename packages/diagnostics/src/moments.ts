@@ -3,7 +3,7 @@ import { givenVector, toTensors } from './flat.js';
 import { deflate } from './deflation.js';
 import { randomStream, rademacher } from './linear-algebra/random.js';
 import { tQuantile975 } from './linear-algebra/student-t.js';
-import { dot, meanAndError } from './linear-algebra/vectors.js';
+import { dot, meanAndError, norm } from './linear-algebra/vectors.js';
 import { withOperator, type CurvatureOperator } from './operator.js';
 import type { RunOptions, Session } from './session.js';
 import type { ParamVector, Target } from './target.js';
@@ -19,10 +19,17 @@ export interface Diagonal {
   /** One estimate per parameter entry; the caller disposes both. */
   readonly value: ParamVector;
   readonly standardError: ParamVector;
+  /** Whether ‖standardError‖ is at most `relTol` · ‖value‖. */
+  readonly converged: boolean;
   readonly gradEvals: number;
   readonly numSamples: number;
   readonly hvp: 'exact' | 'finite-difference';
   readonly notes: readonly string[];
+}
+
+export interface DiagonalOptions extends ProbeOptions {
+  /** Relative error, in the Euclidean norm over all entries, that counts as converged. Default 0.05. */
+  readonly relTol?: number;
 }
 
 /**
@@ -31,10 +38,10 @@ export interface Diagonal {
  *
  * @throws as hessianTrace
  */
-export const hessianDiagonal = async (target: Target, options: ProbeOptions = {}): Promise<Diagonal> =>
+export const hessianDiagonal = async (target: Target, options: DiagonalOptions = {}): Promise<Diagonal> =>
   withOperator(target, options, (operator, session) => diagonal(operator, session, options));
 
-const diagonal = async (operator: CurvatureOperator, session: Session, options: ProbeOptions): Promise<Diagonal> => {
+const diagonal = async (operator: CurvatureOperator, session: Session, options: DiagonalOptions): Promise<Diagonal> => {
   const given = await Promise.all((options.probes ?? []).map((p) => givenVector('a probe', operator.parameters, p)));
   const count = given.length || (options.maxProbes ?? 32);
   const random = randomStream(options.seed ?? 0, 1);
@@ -53,12 +60,11 @@ const diagonal = async (operator: CurvatureOperator, session: Session, options: 
     }
     session.report({ phase: 'probes', done, of: count });
   }
+  const errors = squares.map((s) => Math.sqrt(s / (done * (done - 1))));
   return {
     value: toTensors(operator.parameters, mean),
-    standardError: toTensors(
-      operator.parameters,
-      squares.map((s) => Math.sqrt(s / (done * (done - 1)))),
-    ),
+    standardError: toTensors(operator.parameters, errors),
+    converged: norm(errors) <= (options.relTol ?? 0.05) * norm(mean),
     gradEvals: session.spent(),
     numSamples: operator.numSamples(),
     hvp: operator.hvp,

@@ -172,12 +172,60 @@ for (const backend of backends) {
       expect(batches).toBe(4);
     });
 
+    test('two batches have a variance, but no error of it', async () => {
+      const target: FunctionTarget = {
+        params: [tf.tensor1d([1])],
+        loss: ([x], { xs }) => tf.mul(tf.sum(x!), xs as tf.Tensor),
+        data: [1, 3].map((s) => ({ xs: tf.scalar(s), ys: tf.scalar(0) })),
+      };
+      const { variance, standardError, ci95, converged } = await gradientNoise(target);
+      expect(variance).toBeCloseTo(2, 5);
+      expect([standardError, ...ci95]).toEqual([NaN, NaN, NaN]);
+      expect(converged).toBe(false);
+    });
+
     test('the local Lipschitz constant of a quadratic along a coordinate is its curvature', async () => {
       const before = [tf.tensor1d([w[0]! - 0.1, w[1]!, w[2]!, w[3]!])];
       expect(await localLipschitz(quadratic(), before)).toBeCloseTo(3, 3);
       expect(await localLipschitz(quadratic(), [tf.tensor1d(w)])).toBe(0);
     });
   });
+}
+
+test('the 95 % interval of the gradient variance covers it as often as it says', async () => {
+  await tf.setBackend('cpu');
+  const random = gaussian(7);
+  const variances = [4, 1, 0.25, 1, 1, 2];
+  const repeats = 150;
+  let covered = 0;
+  let width = 0;
+  for (let r = 0; r < repeats; r++) {
+    const data = Array.from({ length: 25 }, () => ({
+      xs: tf.tensor1d(variances.map((v) => 3 + Math.sqrt(v) * random())),
+      ys: tf.scalar(0),
+    }));
+    const target: FunctionTarget = {
+      params: [tf.zeros([variances.length])],
+      loss: ([x], { xs }) => tf.sum(tf.mul(x!, xs as tf.Tensor)),
+      data,
+    };
+    const { ci95 } = await gradientNoise(target);
+    if (ci95[0] <= 9.25 && 9.25 <= ci95[1]) covered++;
+    width += (ci95[1] - ci95[0]) / 2 / repeats;
+    tf.dispose([data.flatMap(({ xs, ys }) => [xs, ys]), target.params as tf.Tensor[]]);
+  }
+  expect(covered / repeats).toBeGreaterThan(0.88);
+  expect(covered / repeats).toBeLessThan(0.995);
+  // sqrt(2 Σ σ⁴ / 24) · t₀.₉₇₅(23) = 1.40 · 2.07: not covered by being wide.
+  expect(width).toBeGreaterThan(2.3);
+  expect(width).toBeLessThan(3.5);
+});
+
+/** Normal numbers, by Box and Muller, from a linear congruence. */
+function gaussian(seed: number): () => number {
+  let state = seed;
+  const uniform = (): number => (state = (state * 16807) % 2147483647) / 2147483647;
+  return () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
 }
 
 test('a grid keeps the cells that failed, with their reason', async () => {
