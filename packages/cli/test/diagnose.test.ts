@@ -198,7 +198,8 @@ describe('polder diagnose', patience, () => {
       writeFileSync(join(cwd, 'r/config.json'), '[]');
       await fails(['r'], 3, /config\.json: expected a JSON object/);
       writeFileSync(join(cwd, 'r/config.json'), config);
-      rmSync(weights);
+      // What it would be resumed from would do as well: that must be gone too.
+      rmSync(join(cwd, 'r/checkpoints'), { recursive: true });
       await fails(['r'], 3, /final\.safetensors: expected a readable file, got ENOENT/);
 
       // Model files.
