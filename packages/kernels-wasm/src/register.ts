@@ -8,6 +8,7 @@ import { elementwiseKernels } from './elementwise.js';
 import { fusedConvolution } from './fused-convolution.js';
 import { aliasingIdentity } from './identity.js';
 import { layerNormKernels } from './layer-norm.js';
+import { batchMatMul } from './mat-mul.js';
 import { oneHotKernels } from './one-hot.js';
 import { poolKernels } from './pool.js';
 import { registerTable, runtimeKernel } from './registry.js';
@@ -33,6 +34,7 @@ export function registerWasmKernels({ threads }: WasmKernelOptions = {}): void {
   if (threads !== undefined) setThreads(runtime, threads);
   if (tf.getKernel('PolderConv2D', BACKEND) != null) return;
   registerTable({
+    BatchMatMul: batchMatMul(),
     FusedConv2D: fusedConvolution(),
     Identity: aliasingIdentity(),
     PolderBatchNorm: runtimeKernel(batchNorm),

@@ -74,3 +74,59 @@ describe('the gradient of max pooling', () => {
     expect(Array.from(slope.dataSync())).toEqual([0, 0, 0, 1]);
   });
 });
+
+describe('tf.matMul', () => {
+  const numbers = (shape: number[], seed: number): tf.Tensor => tf.randomNormal(shape, 0, 1, 'float32', seed);
+  const element = (values: Float32Array, columns: number, start: number, row: number, column: number): number =>
+    values[start + row * columns + column]!;
+
+  it.each([
+    [[1], [1], 1, 1, 1],
+    [[], [], 5, 3, 7],
+    [[], [], 17, 65, 9],
+    [[], [], 257, 12, 16],
+    [[], [], 520, 192, 10],
+    [[], [], 64, 40, 768],
+    [[3], [3], 65, 8, 65],
+    [[2, 3], [2, 3], 9, 5, 4],
+    [[4], [1], 6, 7, 8],
+    [[], [4], 6, 7, 8],
+    [[2, 1], [1, 3], 4, 5, 6],
+    [[2], [2], 0, 3, 4],
+    [[2], [2], 3, 0, 4],
+  ])('multiplies %j × %j matrices, %d × %d × %d, transposed or not', (batchA, batchB, m, k, n) => {
+    for (const transposeA of [false, true])
+      for (const transposeB of [false, true]) {
+        const a = numbers([...batchA, ...(transposeA ? [k, m] : [m, k])], 1);
+        const b = numbers([...batchB, ...(transposeB ? [n, k] : [k, n])], 2);
+        const c = tf.matMul(a, b, transposeA, transposeB);
+        const batch = tf.backend_util.assertAndGetBroadcastShape(batchA, batchB);
+        expect(c.shape).toEqual([...batch, m, n]);
+        const [x, y, z] = [a, b, c].map((t) => t.dataSync() as Float32Array) as [
+          Float32Array,
+          Float32Array,
+          Float32Array,
+        ];
+        // The batch that [2, 1] and [1, 3] make together is the only one here that is stretched along both.
+        const both = batchA.length === 2 && batchA[1] === 1;
+        let worst = 0;
+        for (let i = 0; i < tf.util.sizeFromShape(batch); i++) {
+          const ofA = both ? Math.floor(i / 3) : tf.util.sizeFromShape(batchA) === 1 ? 0 : i;
+          const ofB = both ? i % 3 : tf.util.sizeFromShape(batchB) === 1 ? 0 : i;
+          for (let r = 0; r < m; r++)
+            for (let s = 0; s < n; s++) {
+              let sum = 0;
+              for (let t = 0; t < k; t++) {
+                const left = transposeA ? element(x, m, ofA * m * k, t, r) : element(x, k, ofA * m * k, r, t);
+                const right = transposeB ? element(y, k, ofB * k * n, s, t) : element(y, n, ofB * k * n, t, s);
+                sum += left * right;
+              }
+              worst = Math.max(worst, Math.abs(sum - z[(i * m + r) * n + s]!));
+            }
+        }
+        // 4 standard deviations of a sum of k products of normal numbers are 4 √k.
+        expect(worst).toBeLessThan(1e-6 * 4 * Math.sqrt(Math.max(k, 1)) + 1e-12);
+        tf.dispose([a, b, c]);
+      }
+  });
+});
