@@ -5,9 +5,10 @@ import { addressOf, scratch } from './runtime.js';
 // Reductions over all leaves of a tree in one kernel call. Leaves are the values of `inputs`, in their order; what is
 // not float32 cannot be added up here, and callers do not ask for it.
 
+type Of<Names extends string> = Readonly<Record<Names, tf.TensorInfo>>;
 type Leaves = Readonly<Record<string, tf.TensorInfo>>;
 
-/** Tree reductions of @polder/ops. */
+/** Tree reductions of @polder/ops, and its choice between two trees. */
 export const treeKernels: KernelTable = {
   /** Σ x² over all numbers of all leaves. */
   PolderSumOfSquares: runtimeKernel((runtime, leaves: Leaves) => {
@@ -40,6 +41,12 @@ export const treeKernels: KernelTable = {
       runtime.kernels.andFinite(addressOf(runtime, leaf), sizeOf(leaf), result);
     }
     return runtime.backend.makeOutput([], 'bool', undefined, Uint8Array.of(cells[result]));
+  }),
+  /** `condition ? t : e`, as another name for the one taken; identity.ts says why that is sound. */
+  PolderSelect: runtimeKernel(({ backend }, { condition, t, e }: Of<'condition' | 't' | 'e'>) => {
+    const { dataId, shape, dtype } = backend.typedArrayFromHeap(condition)[0] === 0 ? e : t;
+    backend.incRef(dataId);
+    return { dataId, shape, dtype };
   }),
 };
 

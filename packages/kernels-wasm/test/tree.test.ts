@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import '@tensorflow/tfjs-backend-wasm';
-import { allFinite, axpyTrees, dotTrees, globalNorm, sgdUpdate } from '@polder/ops';
+import { allFinite, axpyTrees, dotTrees, globalNorm, selectTensor, selectTree, sgdUpdate } from '@polder/ops';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { registerWasmKernels } from '../src/index.js';
 
@@ -45,6 +45,28 @@ describe.each(['cpu', 'wasm'])('tree arithmetic on %s', (backend) => {
     const [ds, du] = tf.grads((s, u) => tf.sum(axpyTrees(s as tf.Scalar, { u }, { u: y })['u']!))([tf.scalar(2), x]);
     expect(ds!.dataSync()[0]).toBe(7);
     expect(Array.from(du!.dataSync())).toEqual([2, 2, 2]);
+  });
+
+  it('takes one tree or the other, which live on apart from the result', () => {
+    for (const first of [true, false]) {
+      const [a, b] = [treeOf(1), treeOf(2)];
+      const before = tf.memory().numTensors;
+      const condition = tf.scalar(first, 'bool');
+      const taken = selectTree(condition, a, b);
+      const want = Object.values(first ? a : b).map((leaf) => Array.from(leaf.dataSync()));
+      tf.dispose([a, b]);
+      expect(Object.values(taken).map((leaf) => Array.from(leaf.dataSync()))).toEqual(want);
+      tf.dispose([taken, condition]);
+      expect(tf.memory().numTensors).toBe(before - 2 * SIZES.length);
+    }
+    const [x, y] = [tf.tensor1d([3, 0]), tf.tensor1d([NaN, 2])];
+    const [dx, dy] = tf.grads((u, v) => tf.sum(selectTensor(tf.scalar(true, 'bool'), u, v)))([x, y]);
+    expect([dx, dy].map((d) => Array.from(d!.dataSync()))).toEqual([
+      [1, 1],
+      [0, 0],
+    ]);
+    const counts = selectTensor(tf.scalar(false, 'bool'), tf.scalar(1, 'int32'), tf.scalar(2, 'int32'));
+    expect([counts.dtype, counts.dataSync()[0]]).toEqual(['int32', 2]);
   });
 
   it('finds a number that is not finite wherever it is', () => {
