@@ -1,4 +1,5 @@
-import { geometryKey, roundUp, type ConvGeometry } from './geometry.js';
+import type { ConvGeometry } from '@polder/ops/geometry';
+import { geometryKey, roundUp } from './geometry.js';
 import { inParts, mainLane, partRange, threadsOf, type Lane } from './lanes.js';
 import { convFilterWinograd, winogradFilterPays } from './winograd-filter.js';
 import { planFor, scratch, type Runtime } from './runtime.js';

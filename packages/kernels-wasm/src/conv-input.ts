@@ -1,5 +1,6 @@
+import type { ConvGeometry } from '@polder/ops/geometry';
 import { B_IN_L1, GROUP_BYTES, rowTables, type RowTable } from './gemm-tables.js';
-import { geometryKey, roundUp, type ConvGeometry } from './geometry.js';
+import { geometryKey, roundUp } from './geometry.js';
 import { imageParts, inParts, mainLane, partRange } from './lanes.js';
 import { convWinograd, transposedGeometry, winogradPays } from './winograd.js';
 import { planFor, scratch, type Runtime } from './runtime.js';

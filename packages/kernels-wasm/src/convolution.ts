@@ -1,16 +1,16 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { convFilter } from './conv-filter.js';
-import { convForward } from './conv-forward.js';
-import { convInput } from './conv-input.js';
 import {
   isEmpty,
   opsGeometry,
   outShape,
-  stockGeometry,
   type ConvGeometry,
-  type OpsConvAttrs,
+  type ConvAttrs,
   type StockConvAttrs,
-} from './geometry.js';
+} from '@polder/ops/geometry';
+import { convFilter } from './conv-filter.js';
+import { convForward } from './conv-forward.js';
+import { convInput } from './conv-input.js';
+import { stockGeometry } from './geometry.js';
 import { addressOf, type Runtime } from './runtime.js';
 import { runtimeKernel, type KernelTable } from './registry.js';
 
@@ -47,13 +47,13 @@ function compute(
 
 /** Convolution and its gradients: the stock names, for any model, and the names @polder/ops asks for. */
 export const convolutionKernels: KernelTable = {
-  PolderConv2D: runtimeKernel((runtime, inputs: Inputs, attrs: OpsConvAttrs) =>
+  PolderConv2D: runtimeKernel((runtime, inputs: Inputs, attrs: ConvAttrs) =>
     forward(runtime, inputs, opsGeometry(inputs.x.shape, inputs.filter.shape, attrs)),
   ),
-  PolderConv2DBackpropInput: runtimeKernel((runtime, inputs: Inputs, attrs: OpsConvAttrs & WithInputShape) =>
+  PolderConv2DBackpropInput: runtimeKernel((runtime, inputs: Inputs, attrs: ConvAttrs & WithInputShape) =>
     toInput(runtime, inputs, attrs.inputShape, opsGeometry(attrs.inputShape, inputs.filter.shape, attrs)),
   ),
-  PolderConv2DBackpropFilter: runtimeKernel((runtime, inputs: Inputs, attrs: OpsConvAttrs & WithFilterShape) =>
+  PolderConv2DBackpropFilter: runtimeKernel((runtime, inputs: Inputs, attrs: ConvAttrs & WithFilterShape) =>
     toFilter(runtime, inputs, attrs.filterShape, opsGeometry(inputs.x.shape, attrs.filterShape, attrs)),
   ),
   Conv2D: runtimeKernel((runtime, inputs: Inputs, attrs: StockConvAttrs) =>

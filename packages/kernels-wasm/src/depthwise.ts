@@ -1,6 +1,13 @@
 import type * as tf from '@tensorflow/tfjs-core';
-import { isEmpty, opsGeometry, outShape, stockGeometry, type ConvGeometry } from './geometry.js';
-import type { OpsConvAttrs, StockConvAttrs } from './geometry.js';
+import {
+  isEmpty,
+  opsGeometry,
+  outShape,
+  type ConvGeometry,
+  type ConvAttrs,
+  type StockConvAttrs,
+} from '@polder/ops/geometry';
+import { stockGeometry } from './geometry.js';
 import { imageParts, inParts, partRange } from './lanes.js';
 import { runtimeKernel, type KernelTable } from './registry.js';
 import { addressOf, type Runtime } from './runtime.js';
@@ -70,13 +77,13 @@ function zeros({ backend }: Runtime, shape: readonly number[]): tf.TensorInfo {
 
 /** Depthwise convolution and its gradients; the stock forward kernel is fast and stays, but it has no dilated gradient. */
 export const depthwiseKernels: KernelTable = {
-  PolderDepthwiseConv2D: runtimeKernel((runtime, inputs: Inputs, attrs: OpsConvAttrs) =>
+  PolderDepthwiseConv2D: runtimeKernel((runtime, inputs: Inputs, attrs: ConvAttrs) =>
     forward(runtime, inputs, opsGeometry(inputs.x.shape, inputs.filter.shape, attrs, true)),
   ),
-  PolderDepthwiseConv2DBackpropInput: runtimeKernel((runtime, inputs: Inputs, attrs: OpsConvAttrs & WithInputShape) =>
+  PolderDepthwiseConv2DBackpropInput: runtimeKernel((runtime, inputs: Inputs, attrs: ConvAttrs & WithInputShape) =>
     toInput(runtime, inputs, attrs.inputShape, opsGeometry(attrs.inputShape, inputs.filter.shape, attrs, true)),
   ),
-  PolderDepthwiseConv2DBackpropFilter: runtimeKernel((runtime, inputs: Inputs, attrs: OpsConvAttrs & WithFilterShape) =>
+  PolderDepthwiseConv2DBackpropFilter: runtimeKernel((runtime, inputs: Inputs, attrs: ConvAttrs & WithFilterShape) =>
     toFilter(runtime, inputs, attrs.filterShape, opsGeometry(inputs.x.shape, attrs.filterShape, attrs, true)),
   ),
   DepthwiseConv2dNativeBackpropInput: runtimeKernel((runtime, inputs: Inputs, attrs: StockConvAttrs & WithInputShape) =>

@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
+import { isEmpty, outShape, type StockConvAttrs } from '@polder/ops/geometry';
 import { BACKEND } from './backend.js';
 import { convForward } from './conv-forward.js';
-import { isEmpty, outShape, stockGeometry, type StockConvAttrs } from './geometry.js';
+import { stockGeometry } from './geometry.js';
 import { inParts, partRange } from './lanes.js';
 import { addressOf, runtimeOf, scratch, type Runtime } from './runtime.js';
 

@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
+import type { ConvGeometry } from '@polder/ops/geometry';
 import { BACKEND } from './backend.js';
 import { convFilter } from './conv-filter.js';
 import { convForward } from './conv-forward.js';
 import { convInput } from './conv-input.js';
-import type { ConvGeometry } from './geometry.js';
 import { addressOf, runtimeOf, scratch, type Runtime } from './runtime.js';
 
 // A matrix product is a 1 × 1 convolution over its rows: A · B the forward one, A · Bᵀ its gradient in the image and

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type { StockConvAttrs } from './geometry.js';
+import type { StockConvAttrs } from '@polder/ops/geometry';
 import { imageParts, inParts, partRange } from './lanes.js';
 import { runtimeKernel, type KernelTable } from './registry.js';
 import { addressOf } from './runtime.js';

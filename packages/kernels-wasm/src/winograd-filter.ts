@@ -1,4 +1,5 @@
-import { geometryKey, roundUp, type ConvGeometry } from './geometry.js';
+import type { ConvGeometry } from '@polder/ops/geometry';
+import { geometryKey, roundUp } from './geometry.js';
 import { imageParts, inParts, mainLane, partRange, type Lane } from './lanes.js';
 import { planFor, scratch, type Runtime } from './runtime.js';
 import { planeBytes, tilesOf, winogradPays, type Tiles } from './winograd.js';

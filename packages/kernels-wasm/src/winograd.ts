@@ -1,5 +1,6 @@
+import type { ConvGeometry } from '@polder/ops/geometry';
 import { B_IN_L1 } from './gemm-tables.js';
-import { geometryKey, type ConvGeometry } from './geometry.js';
+import { geometryKey } from './geometry.js';
 import { imageParts, inParts, mainLane, partRange, type Lane } from './lanes.js';
 import { planFor, scratch, type Runtime } from './runtime.js';
 

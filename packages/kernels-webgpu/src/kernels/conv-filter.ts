@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
+import type { ConvGeometry } from '@polder/ops/geometry';
 import type { GpuBackend } from '../backend.js';
-import { geometryNumbers, GEOMETRY_UNIFORMS, type ConvGeometry } from './geometry.js';
+import { geometryNumbers, GEOMETRY_UNIFORMS } from './geometry.js';
 import { dispatch, sizeOf, withScratch, type Shader } from './program.js';
 import { sumParts } from './reduce.js';
 

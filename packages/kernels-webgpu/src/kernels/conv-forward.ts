@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
+import type { ConvGeometry } from '@polder/ops/geometry';
 import type { GpuBackend } from '../backend.js';
-import { geometryNumbers, GEOMETRY_UNIFORMS, type ConvGeometry } from './geometry.js';
+import { geometryNumbers, GEOMETRY_UNIFORMS } from './geometry.js';
 import { dispatch, type Shader } from './program.js';
 
 // Convolution as a matrix product that is never laid out: rows are output pixels of the whole batch, columns output

@@ -1,18 +1,18 @@
 import type * as tf from '@tensorflow/tfjs-core';
-import type { GpuBackend } from '../backend.js';
-import { gpuKernel, stockKernel, type KernelTable } from '../registry.js';
-import { convFilter } from './conv-filter.js';
-import { convForward } from './conv-forward.js';
-import { convInput } from './conv-input.js';
 import {
   isEmpty,
   opsGeometry,
   outShape,
   stockGeometry,
   type ConvGeometry,
-  type OpsConvAttrs,
+  type ConvAttrs,
   type StockConvAttrs,
-} from './geometry.js';
+} from '@polder/ops/geometry';
+import type { GpuBackend } from '../backend.js';
+import { gpuKernel, stockKernel, type KernelTable } from '../registry.js';
+import { convFilter } from './conv-filter.js';
+import { convForward } from './conv-forward.js';
+import { convInput } from './conv-input.js';
 import { makeTensor, makeZeros } from './program.js';
 
 type Inputs = Readonly<Record<'x' | 'dy' | 'filter', tf.TensorInfo>>;
@@ -27,15 +27,14 @@ export function convolutionKernels(): KernelTable {
     toFilter: stockKernel('Conv2DBackpropFilter'),
   };
   return {
-    PolderConv2D: gpuKernel((backend: GpuBackend, inputs: Inputs, attrs: OpsConvAttrs) =>
+    PolderConv2D: gpuKernel((backend: GpuBackend, inputs: Inputs, attrs: ConvAttrs) =>
       forward(backend, inputs, opsGeometry(inputs.x.shape, inputs.filter.shape, attrs)),
     ),
-    PolderConv2DBackpropInput: gpuKernel((backend: GpuBackend, inputs: Inputs, attrs: OpsConvAttrs & WithInputShape) =>
+    PolderConv2DBackpropInput: gpuKernel((backend: GpuBackend, inputs: Inputs, attrs: ConvAttrs & WithInputShape) =>
       toInput(backend, inputs, attrs.inputShape, opsGeometry(attrs.inputShape, inputs.filter.shape, attrs)),
     ),
-    PolderConv2DBackpropFilter: gpuKernel(
-      (backend: GpuBackend, inputs: Inputs, attrs: OpsConvAttrs & WithFilterShape) =>
-        toFilter(backend, inputs, attrs.filterShape, opsGeometry(inputs.x.shape, attrs.filterShape, attrs)),
+    PolderConv2DBackpropFilter: gpuKernel((backend: GpuBackend, inputs: Inputs, attrs: ConvAttrs & WithFilterShape) =>
+      toFilter(backend, inputs, attrs.filterShape, opsGeometry(inputs.x.shape, attrs.filterShape, attrs)),
     ),
     Conv2D: channelsLast(
       stock.forward,

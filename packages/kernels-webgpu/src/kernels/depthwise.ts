@@ -1,17 +1,16 @@
 import type * as tf from '@tensorflow/tfjs-core';
-import type { GpuBackend } from '../backend.js';
-import { gpuKernel, type KernelTable } from '../registry.js';
 import {
-  geometryNumbers,
-  GEOMETRY_UNIFORMS,
   isEmpty,
   opsGeometry,
   outShape,
   stockGeometry,
   type ConvGeometry,
-  type OpsConvAttrs,
+  type ConvAttrs,
   type StockConvAttrs,
-} from './geometry.js';
+} from '@polder/ops/geometry';
+import type { GpuBackend } from '../backend.js';
+import { gpuKernel, type KernelTable } from '../registry.js';
+import { geometryNumbers, GEOMETRY_UNIFORMS } from './geometry.js';
 import { dispatch, makeTensor, makeZeros, sizeOf, withScratch, type Shader } from './program.js';
 import { COLUMNS, COLUMN_THREADS, sumParts } from './reduce.js';
 
@@ -21,18 +20,18 @@ type WithFilterShape = { readonly filterShape: readonly number[] };
 
 /** Depthwise convolution and its gradients, dilated ones too: the names @polder/ops asks for, and the stock gradient. */
 export const depthwiseKernels: KernelTable = {
-  PolderDepthwiseConv2D: gpuKernel((backend: GpuBackend, { x, filter }: Inputs, attrs: OpsConvAttrs) => {
+  PolderDepthwiseConv2D: gpuKernel((backend: GpuBackend, { x, filter }: Inputs, attrs: ConvAttrs) => {
     const g = opsGeometry(x.shape, filter.shape, attrs, true);
     return overPixels(backend, FORWARD, [x, filter], outShape(g), g);
   }),
   PolderDepthwiseConv2DBackpropInput: gpuKernel(
-    (backend: GpuBackend, { dy, filter }: Inputs, attrs: OpsConvAttrs & WithInputShape) => {
+    (backend: GpuBackend, { dy, filter }: Inputs, attrs: ConvAttrs & WithInputShape) => {
       const g = opsGeometry(attrs.inputShape, filter.shape, attrs, true);
       return overPixels(backend, TO_INPUT, [dy, filter], attrs.inputShape, g);
     },
   ),
   PolderDepthwiseConv2DBackpropFilter: gpuKernel(
-    (backend: GpuBackend, { x, dy }: Inputs, attrs: OpsConvAttrs & WithFilterShape) =>
+    (backend: GpuBackend, { x, dy }: Inputs, attrs: ConvAttrs & WithFilterShape) =>
       toFilter(backend, x, dy, attrs.filterShape, opsGeometry(x.shape, attrs.filterShape, attrs, true)),
   ),
   DepthwiseConv2dNativeBackpropFilter: gpuKernel(

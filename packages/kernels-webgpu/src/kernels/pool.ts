@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type { StockConvAttrs } from '@polder/ops/geometry';
 import type { GpuBackend } from '../backend.js';
 import { gpuKernel, stockKernel, type KernelTable } from '../registry.js';
-import type { StockConvAttrs } from './geometry.js';
 import { dispatch, makeTensor, makeZeros, sizeOf, type Shader } from './program.js';
 
 type Attrs = Pick<StockConvAttrs, 'strides' | 'pad' | 'dimRoundingMode'> & {
