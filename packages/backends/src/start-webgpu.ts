@@ -3,11 +3,13 @@ import type { Started } from './activate.js';
 
 /**
  * Starts WebGPU with our kernels: the browser's, or in Node that of npm's `webgpu` package. An adapter that computes on
- * the CPU (SwiftShader) is taken only where `allowSoftware` says so: wasm is many times faster.
+ * the CPU (SwiftShader) is taken only where `allowSoftware` says so: wasm is many times faster. Where there is no GPU, that of
+ * an installed Chromium is.
  */
 export async function startWebgpuBackend(options: { readonly allowSoftware: boolean }): Promise<Started> {
   const { allowSoftware } = options;
-  if (!allowSoftware && !mayHaveGpu())
+  const hopeless = !mayHaveGpu();
+  if (!allowSoftware && hopeless)
     throw new BackendUnavailableError(
       'webgpu',
       'this machine shows no GPU (no /dev/dri/render*, /dev/nvidia*, /dev/dxg)',
@@ -21,6 +23,7 @@ export async function startWebgpuBackend(options: { readonly allowSoftware: bool
       { cause: error },
     );
   });
+  if (hopeless && !namesDriver()) kernels.useSoftwareVulkan();
   try {
     const { reason, adapter } = await kernels.startWebgpu(options);
     return { what: adapter.software ? `${reason}, a program on the processor: for tests` : reason, threads: 1 };
@@ -28,6 +31,12 @@ export async function startWebgpuBackend(options: { readonly allowSoftware: bool
     if (!(error instanceof kernels.WebgpuUnavailableError)) throw error;
     throw new BackendUnavailableError('webgpu', error.why, error.whatToDo, { cause: error });
   }
+}
+
+/** Whether somebody has told the Vulkan loader which driver to take. */
+function namesDriver(): boolean {
+  const { process } = globalThis as { process?: { env?: Readonly<Record<string, string | undefined>> } };
+  return process?.env?.['VK_DRIVER_FILES'] !== undefined || process?.env?.['VK_ICD_FILENAMES'] !== undefined;
 }
 
 /** False where a GPU would have to show and none does: on Linux, so that nobody waits for a driver to say the same. */

@@ -1,8 +1,8 @@
 import '@tensorflow/tfjs';
-import { lacks, useSoftwareVulkan } from '@polder/testkit';
+import { lacks } from '@polder/testkit';
 import * as tf from '@tensorflow/tfjs-core';
 import { vi } from 'vitest';
-import { startWebgpu, WebgpuUnavailableError } from '../src/index.js';
+import { startWebgpu, useSoftwareVulkan, WebgpuUnavailableError } from '../src/index.js';
 
 // Most of the time goes into compiling shaders for the processor.
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });

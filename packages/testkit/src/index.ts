@@ -2,4 +2,3 @@ export { startBackend, type TestBackend } from './backend.js';
 export { expectClose, flatten, maxDeviation, type Numbers } from './close.js';
 export { expectNoLeak } from './leak.js';
 export { lacks, type Requirement } from './requirement.js';
-export { useSoftwareVulkan } from './software-vulkan.js';
